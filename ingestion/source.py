@@ -1,0 +1,143 @@
+"""The shape of a source: facts and two functions. Pure: neither Django nor a network is needed to read or to test one.
+
+A page is the unit of everything: what one response (or one piece of a file) held, stored as received, parsed as often
+as wanted. All that parsing needs beside the body is in `Page.meta`, so a stored page can be replayed years later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from assets.records import AssetRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One response, or one piece of a file, as received."""
+
+    body: bytes
+    cursor: str | None
+    """Where to go on after this page; None when the sweep is whole."""
+    url: str
+    """Where it came from, without secrets."""
+    received_at: datetime
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers worth keeping, lower case, without secrets."""
+    status_code: int | None = None
+    encoding: str = "utf-8"
+    """A Python codec name; `body.decode(encoding)` is the text."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-able facts that parsing needs (a CSV's header, delimiter, time of the file)."""
+    final_cursor: str | None = None
+    """On the last page alone: what the next sweep starts from (a file's end); None starts from the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One record as received, with its place in the page."""
+
+    position: int
+    """From 0, counted over every record of the page, the unreadable ones included."""
+    data: Any
+    """A decoded object, or a MalformedItem where not even that was possible."""
+    page: PageFacts
+    raw: str = ""
+    """The item's own text as received, kept with a reject."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageFacts:
+    """What a parser may know of the page that an item came from."""
+
+    received_at: datetime
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Http(Protocol):
+    """What a source's fetch() may do with the network. `ingestion.http` is the only implementation."""
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> HttpResponse:
+        """One GET below the source's base URL. Raises Unavailable, Refused."""
+        ...
+
+    def download(self, url: str) -> HttpFile:
+        """A whole body into a temporary file, never in memory. Raises Unavailable, Refused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A response with status 200."""
+
+    body: bytes
+    url: str
+    received_at: datetime
+    status_code: int
+    headers: Mapping[str, str]
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpFile:
+    """A downloaded body: a file that the caller may read, and what the server said of it."""
+
+    path: str
+    url: str
+    received_at: datetime
+    last_modified: datetime | None
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user configured for a source; made from the settings by the caller, so that sources read none."""
+
+    base_url: str = ""
+    api_key: str = ""
+    plan: str = ""
+    coins: int = 1000
+    path: str = ""
+    batch_size: int = 1000
+
+
+Fetch = Callable[[Http, str | None, Options], Iterator[Page]]
+Split = Callable[[bytes, str, PageFacts], Iterator[Item]]
+Parse = Callable[[Item], AssetRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one plan of a source allows. Dates and origin of the figures stand in the source's module."""
+
+    base_url: str
+    calls_per_minute: int
+    calls_per_month: int | None
+    every: timedelta
+    key_header: str = ""
+    """The header that carries the key; empty where the plan takes none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """All that the pipeline needs to know of a source."""
+
+    slug: str
+    title: str
+    home: str
+    plans: Mapping[str, Plan]
+    fetch: Fetch
+    split: Split
+    """body, encoding, facts -> the items, one by one. Raises Malformed when the page as a whole can't be read."""
+    parse: Parse
+    """Pure. Raises Malformed with the field's name."""
+    min_records: int
+    """A sweep that keeps fewer records than this has failed, however green its status codes were."""
+    identity_rank: int
+    """Whose id names an asset when several sources know it: the lowest."""
+    sort_order: int = 100
+    known_fields: frozenset[str] = frozenset()
+    """Every field handled or ignored by name; another one is drift."""
+    network: bool = True
