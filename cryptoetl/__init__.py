@@ -1,0 +1,1 @@
+"""cryptoetl: crypto market data of many sources, unified, kept and served. This package is wiring only."""

@@ -33,6 +33,25 @@ class Page:
     """JSON-able facts that parsing needs (a CSV's header, delimiter, time of the file)."""
     final_cursor: str | None = None
     """On the last page alone: what the next sweep starts from (a file's end); None starts from the beginning."""
+    records: int = 0
+    """How many records it holds, readable or not."""
+    broken: str = ""
+    """Why it can't be read at all: it is kept as received, the checkpoint stays before it, and the run fails with this."""
+
+    @classmethod
+    def of(cls, response: HttpResponse, *, cursor: str | None, records: int, broken: str = "") -> Page:
+        """The page that one response is."""
+        return cls(
+            body=response.body,
+            cursor=cursor,
+            url=response.url,
+            received_at=response.received_at,
+            headers=response.headers,
+            status_code=response.status_code,
+            encoding=response.encoding,
+            records=records,
+            broken=broken,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +61,15 @@ class Item:
     position: int
     """From 0, counted over every record of the page, the unreadable ones included."""
     data: Any
-    """A decoded object, or a MalformedItem where not even that was possible."""
+    """A decoded object, or the Malformed that says why not even that was possible."""
     page: PageFacts
-    raw: str = ""
-    """The item's own text as received, kept with a reject."""
+    raw: Any = ""
+    """The item as received (text, or JSON bytes), kept with a reject."""
+
+    @property
+    def text(self) -> str:
+        """The item as received."""
+        return self.raw if isinstance(self.raw, str) else bytes(self.raw).decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +165,10 @@ class Source:
     known_fields: frozenset[str] = frozenset()
     """Every field handled or ignored by name; another one is drift."""
     network: bool = True
+    """False where a sweep makes no calls that a provider counts."""
+    probe_path: str = ""
+    """The cheapest address that shows whether it answers, for `sources --check` and `doctor`."""
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """Its error codes, or status codes, in plain words."""
+    rows_behind: Callable[[str | None], int] | None = None
+    """For a source whose sweeps go on from where the last one ended: how many records that cursor stands for."""

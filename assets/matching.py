@@ -1,0 +1,317 @@
+"""Puts listings into assets: asks `assets.identity` about a neighbourhood and writes down what it says, set-based.
+
+Newcomers are decided together with everything that may be the same coin as they are, under one lock, so that two
+sources that meet a coin at the same time agree about it. An asset's slug is its anchor listing's id, so a listing that
+moves takes nobody's id with it, and `source:id` always leads to the asset that holds that listing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db import connection
+from psycopg2.extras import Json, execute_values
+
+from assets.identity import Decision, Listing, Resolution, asset_id, blocking_keys, neighbourhood, resolve
+from assets.models import Event, Source
+from assets.records import AssetRecord
+
+#: One decision about identities at a time, over all workers: the key of a transaction-level advisory lock.
+IDENTITY_LOCK = 0x1DE7
+
+FACTS = """
+SELECT listing.id, listing.asset_id, asset.slug, listing.symbol, listing.name,
+       source.slug, listing.source_asset_id, listing.symbol, listing.name, source.identity_rank,
+       quote.price_usd, quote.market_cap, quote.circulating_supply, quote.total_supply, quote.max_supply, quote.rank,
+       listing.contracts, quote.observed_at
+FROM assets_listing listing
+JOIN assets_asset asset ON asset.id = listing.asset_id
+JOIN assets_source source ON source.id = listing.source_id
+LEFT JOIN assets_quote quote ON quote.listing_id = listing.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where a listing is now."""
+
+    listing_id: int
+    asset_id: int
+    slug: str
+    symbol: str
+    name: str
+
+
+@dataclass(slots=True)
+class Placement:
+    """What a resolution asks to be written: for each group its asset, None where one is to be made."""
+
+    groups: list[tuple[list[Listing], str]]
+    asset_ids: list[int | None]
+
+
+def facts_of(source: Source, record: AssetRecord) -> Listing:
+    """The record as identity sees it."""
+    return Listing(
+        source.slug,
+        record.source_asset_id,
+        record.symbol,
+        record.name,
+        source.identity_rank,
+        record.price_usd,
+        record.market_cap,
+        record.circulating_supply,
+        record.total_supply,
+        record.max_supply,
+        record.rank,
+        record.contracts,
+        record.observed_at,
+    )
+
+
+class Neighbours:
+    """Listings read from the database, by blocking key, with where each of them is."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Stored] = {}
+
+    def fetch(self, keys: Iterable[str]) -> list[Listing]:
+        """The known listings that have one of the keys."""
+        return self._read(
+            FACTS + "WHERE listing.id IN (SELECT listing_id FROM assets_listing_key WHERE key = ANY(%s))", [list(keys)]
+        )
+
+    def of_source(self, source: Source, ids: Iterable[str]) -> list[Listing]:
+        return self._read(
+            FACTS + "WHERE listing.source_id = %s AND listing.source_asset_id = ANY(%s)", [source.pk, list(ids)]
+        )
+
+    def by_id(self, listing_ids: Iterable[int]) -> list[Listing]:
+        return self._read(FACTS + "WHERE listing.id = ANY(%s)", [list(listing_ids)])
+
+    def everything(self) -> list[Listing]:
+        return self._read(FACTS, [])
+
+    def _read(self, sql: str, parameters: list[object]) -> list[Listing]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            found = []
+            for row in cursor.fetchall():
+                listing = Listing(*row[5:16], contracts=tuple(row[16] or ()), observed_at=row[17])
+                self.stored[listing.key] = Stored(*row[:5])
+                found.append(listing)
+        return found
+
+
+def lock_identities() -> None:
+    """Until the end of the transaction nobody else decides about identities."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [IDENTITY_LOCK])
+
+
+def place(source: Source, records: Sequence[AssetRecord]) -> set[int]:
+    """Every record, one per listing, has its listing under its present name in the right asset; the assets to price again.
+
+    Part of the caller's transaction.
+    """
+    lock_identities()
+    neighbours = Neighbours()
+    former = neighbours.of_source(source, [record.source_asset_id for record in records])
+    seeds = [facts_of(source, record) for record in records]
+    decisions = decided()
+    around = neighbourhood(seeds, neighbours.fetch, former=former, decisions=decisions)
+    return write(around, seeds, resolve(around, decisions=decisions), neighbours.stored)
+
+
+def place_again(listing_ids: Iterable[int], decisions: Sequence[Decision] | None = None) -> set[int]:
+    """The listings and all that depends on them are where today's rule and decisions put them; the assets to price again."""
+    lock_identities()
+    neighbours = Neighbours()
+    seeds = neighbours.by_id(listing_ids)
+    decisions = decided() if decisions is None else decisions
+    around = neighbourhood(seeds, neighbours.fetch, decisions=decisions)
+    return write(around, [], resolve(around, decisions=decisions), neighbours.stored)
+
+
+def decided() -> list[Decision]:
+    """Every person's decision."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT source_a.slug || ':' || a.source_asset_id, source_b.slug || ':' || b.source_asset_id, decision.same
+               FROM assets_decision decision
+               JOIN assets_listing a ON a.id = decision.a_id JOIN assets_source source_a ON source_a.id = a.source_id
+               JOIN assets_listing b ON b.id = decision.b_id JOIN assets_source source_b ON source_b.id = b.source_id"""
+        )
+        return [Decision(*row) for row in cursor.fetchall()]
+
+
+def planned(around: Iterable[Listing], resolution: Resolution, stored: dict[str, Stored]) -> Placement:
+    """Which asset each group gets: the one that has its slug, else one of its members' that no other group has."""
+    by_key = {listing.key: listing for listing in around}
+    groups = [[by_key[key] for key in group] for group in resolution.groups]
+    named = [(group, asset_id(group)) for group in groups]
+    chosen: list[int | None] = []
+    for group, slug in named:
+        here = [stored[listing.key] for listing in group if listing.key in stored]
+        chosen.append(next((place.asset_id for place in here if place.slug == slug), None))
+    taken = {asset for asset in chosen if asset is not None}
+    for index, (group, _) in enumerate(named):
+        if chosen[index] is None:
+            free = sorted({stored[listing.key].asset_id for listing in group if listing.key in stored} - taken)
+            if free:
+                chosen[index] = free[0]
+                taken.add(free[0])
+    return Placement(named, chosen)
+
+
+def write(
+    around: Sequence[Listing], seeds: Sequence[Listing], resolution: Resolution, stored: dict[str, Stored]
+) -> set[int]:
+    """Assets, listings, keys, candidates and events are as the resolution has them; the assets to price again."""
+    placement = planned(around, resolution, stored)
+    before = {place.asset_id: place.slug for place in stored.values()}
+    fresh = {listing.key for listing in seeds}
+    stale_slugs, to_make, touched = [], [], set()
+    for index, (group, slug) in enumerate(placement.groups):
+        asset = placement.asset_ids[index]
+        if asset is None:
+            to_make.append((index, slug, group[0]))
+        elif before[asset] != slug:
+            stale_slugs.append((asset, slug))
+    with connection.cursor() as wrapped:
+        cursor = wrapped.cursor
+        if stale_slugs:
+            execute_values(
+                cursor,
+                "UPDATE assets_asset asset SET slug = new.slug, changed_at = clock_timestamp() FROM (VALUES %s) new (id, slug) WHERE asset.id = new.id",
+                stale_slugs,
+            )
+        if to_make:
+            made = execute_values(
+                cursor,
+                "INSERT INTO assets_asset (slug, symbol, name, rank) VALUES %s RETURNING slug, id",
+                [(slug, anchor.symbol, anchor.name, anchor.rank) for _, slug, anchor in to_make],
+                page_size=10_000,
+                fetch=True,
+            )
+            ids = dict(made)
+            for index, slug, _ in to_make:
+                placement.asset_ids[index] = ids[slug]
+
+        new_listings, renamed, moved = [], [], []
+        for index, (group, _) in enumerate(placement.groups):
+            asset = placement.asset_ids[index]
+            for listing in group:
+                place = stored.get(listing.key)
+                why = resolution.reasons.get(listing.key)
+                evidence = (why.method, round(why.confidence, 3), Json(list(why.reasons))) if why else ("", 1, Json([]))
+                if place is None:
+                    new_listings.append(
+                        (
+                            listing.source,
+                            listing.source_asset_id,
+                            asset,
+                            listing.symbol,
+                            listing.name,
+                            Json(list(listing.contracts)),
+                            *evidence,
+                        )
+                    )
+                    continue
+                if place.asset_id != asset:
+                    moved.append((place.listing_id, asset, *evidence))
+                    touched |= {place.asset_id, asset}
+                if listing.key in fresh:
+                    renamed.append((place.listing_id, listing.symbol, listing.name, Json(list(listing.contracts))))
+                    touched.add(asset)
+        if new_listings:
+            execute_values(cursor, INSERT_LISTINGS, new_listings, page_size=10_000)
+        if renamed:
+            execute_values(cursor, RENAME, renamed, page_size=10_000)
+        if moved:
+            execute_values(cursor, MOVE, moved, page_size=10_000)
+            cursor.execute(
+                "UPDATE assets_quote quote SET asset_id = listing.asset_id FROM assets_listing listing"
+                " WHERE quote.listing_id = listing.id AND listing.id = ANY(%s)",
+                [[row[0] for row in moved]],
+            )
+            cursor.execute(EMPTY, [list(before)])
+    if seeds:
+        write_keys(seeds)
+    write_candidates(around, resolution)
+    Event.objects.bulk_create(
+        [Event(listing_id=row[0], kind=Event.Kind.MOVED, detail=f"now asset {row[1]}") for row in moved]
+    )
+    return {asset for asset in touched if asset is not None}
+
+
+INSERT_LISTINGS = """
+INSERT INTO assets_listing (source_id, source_asset_id, asset_id, symbol, name, contracts, method, confidence, reasons)
+SELECT source.id, new.source_asset_id, new.asset_id, new.symbol, new.name, new.contracts::jsonb, new.method, new.confidence, new.reasons::jsonb
+FROM (VALUES %s) new (source, source_asset_id, asset_id, symbol, name, contracts, method, confidence, reasons)
+JOIN assets_source source ON source.slug = new.source
+ORDER BY source.id, new.source_asset_id
+"""
+RENAME = """
+UPDATE assets_listing listing SET symbol = new.symbol, name = new.name, contracts = new.contracts::jsonb
+FROM (VALUES %s) new (id, symbol, name, contracts) WHERE listing.id = new.id
+"""
+MOVE = """
+UPDATE assets_listing listing SET asset_id = new.asset_id, method = new.method, confidence = new.confidence, reasons = new.reasons::jsonb
+FROM (VALUES %s) new (id, asset_id, method, confidence, reasons) WHERE listing.id = new.id
+"""
+EMPTY = """
+DELETE FROM assets_asset asset WHERE id = ANY(%s)
+AND NOT EXISTS (SELECT FROM assets_listing listing WHERE listing.asset_id = asset.id)
+"""
+
+
+def write_keys(listings: Sequence[Listing]) -> None:
+    """The listings' blocking keys are those of their present names."""
+    rows = [
+        (listing.source, listing.source_asset_id, key) for listing in listings for key in sorted(blocking_keys(listing))
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """DELETE FROM assets_listing_key key USING assets_listing listing, assets_source source
+               WHERE key.listing_id = listing.id AND source.id = listing.source_id
+                 AND source.slug = %s AND listing.source_asset_id = ANY(%s)""",
+            [listings[0].source, [listing.source_asset_id for listing in listings]],
+        )
+        execute_values(
+            cursor.cursor,
+            """INSERT INTO assets_listing_key (key, listing_id)
+               SELECT new.key, listing.id FROM (VALUES %s) new (source, source_asset_id, key)
+               JOIN assets_source source ON source.slug = new.source
+               JOIN assets_listing listing ON listing.source_id = source.id AND listing.source_asset_id = new.source_asset_id
+               ON CONFLICT DO NOTHING""",
+            rows,
+            page_size=20_000,
+        )
+
+
+def write_candidates(around: Sequence[Listing], resolution: Resolution) -> None:
+    """The pairs in doubt among these listings are those of the resolution."""
+    ids: dict[str, int] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT source.slug || ':' || listing.source_asset_id, listing.id
+               FROM (SELECT unnest(%s::text[]) AS slug, unnest(%s::text[]) AS source_asset_id) wanted
+               JOIN assets_source source ON source.slug = wanted.slug
+               JOIN assets_listing listing ON listing.source_id = source.id AND listing.source_asset_id = wanted.source_asset_id""",
+            [[listing.source for listing in around], [listing.source_asset_id for listing in around]],
+        )
+        ids = dict(cursor.fetchall())
+        cursor.execute("DELETE FROM assets_candidate WHERE a_id = ANY(%s) AND b_id = ANY(%s)", [list(ids.values())] * 2)
+        if resolution.doubtful:
+            execute_values(
+                cursor.cursor,
+                "INSERT INTO assets_candidate (a_id, b_id, score, reasons) VALUES %s ON CONFLICT (a_id, b_id) DO UPDATE"
+                " SET score = excluded.score, reasons = excluded.reasons",
+                [
+                    (*sorted((ids[pair.a], ids[pair.b])), round(pair.score, 3), Json(list(pair.reasons)))
+                    for pair in {frozenset((pair.a, pair.b)): pair for pair in resolution.doubtful}.values()
+                ],
+                page_size=10_000,
+            )

@@ -1,0 +1,96 @@
+"""Keeps every asset's consensus columns equal to what `assets.consensus` makes of its quotes, set-based.
+
+Assets are locked in the order of their ids before their quotes are read, so that two sources that change one asset at a
+time see each other's quotes and never wait for each other in a circle.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection, transaction
+from psycopg2.extras import Json, execute_values
+
+from assets.consensus import SourceQuote, consensus
+
+QUOTES = """
+SELECT quote.asset_id, source.slug, source.identity_rank, source.interval_seconds, quote.observed_at, quote.price_usd,
+       quote.market_cap, quote.volume_24h, quote.percent_change_24h, quote.rank, listing.delisted_at IS NOT NULL,
+       source.enabled, listing.symbol, listing.name
+FROM assets_quote quote
+JOIN assets_listing listing ON listing.id = quote.listing_id
+JOIN assets_source source ON source.id = quote.source_id
+WHERE quote.asset_id = ANY(%s)
+ORDER BY quote.asset_id, source.identity_rank, listing.source_asset_id
+"""
+
+COLUMNS = (
+    "price_usd price_min price_max market_cap volume_24h percent_change_24h spread_bps rank agreement sources_used left_out"
+    " quotes_count observed_at fresh_until symbol name"
+).split()
+TYPES = ["numeric"] * 7 + ["int", "text", "jsonb", "jsonb", "int", "timestamptz", "timestamptz", "text", "text"]
+
+REPRICE = f"""
+UPDATE assets_asset AS asset SET ({", ".join(COLUMNS)}, changed_at) = (
+    {", ".join(f"new.{column}::{kind}" for column, kind in zip(COLUMNS, TYPES, strict=True))}, clock_timestamp())
+FROM (VALUES %s) AS new (id, {", ".join(COLUMNS)})
+WHERE asset.id = new.id AND ({", ".join(f"asset.{column}" for column in COLUMNS)})
+    IS DISTINCT FROM ({", ".join(f"new.{column}::{kind}" for column, kind in zip(COLUMNS, TYPES, strict=True))})
+"""
+
+
+def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
+    """The consensus of these assets is that of their quotes at `now`. Part of the caller's transaction."""
+    ids = sorted(asset_ids)
+    if not ids:
+        return
+    now = now or datetime.now(UTC)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM assets_asset WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [ids])
+        cursor.execute(QUOTES, [ids])
+        quotes: dict[int, list[SourceQuote]] = defaultdict(list)
+        called: dict[int, tuple[str, str]] = {}
+        for asset_id, slug, identity_rank, interval, *rest, symbol, name in cursor.fetchall():
+            quotes[asset_id].append(SourceQuote(slug, identity_rank, timedelta(seconds=interval), *rest))
+            # Symbol and name are those of the best-ranked source.
+            called.setdefault(asset_id, (symbol, name))
+        rows = []
+        for asset_id in ids:
+            if asset_id not in quotes:
+                continue
+            agreed = consensus(quotes[asset_id], now)
+            rows.append(
+                (
+                    asset_id,
+                    agreed.price_usd,
+                    agreed.price_min,
+                    agreed.price_max,
+                    agreed.market_cap,
+                    agreed.volume_24h,
+                    agreed.percent_change_24h,
+                    agreed.spread_bps,
+                    agreed.rank,
+                    agreed.agreement,
+                    Json(list(agreed.sources_used)),
+                    Json([{"source": source, "reason": reason} for source, reason in agreed.left_out]),
+                    len(quotes[asset_id]),
+                    agreed.observed_at,
+                    agreed.fresh_until,
+                    *called[asset_id],
+                )
+            )
+        execute_values(cursor.cursor, REPRICE, rows, page_size=5000)
+
+
+def reprice_due(limit: int = 5000) -> int:
+    """Assets in whose consensus a quote has gone stale are priced again; the number of them. Commits by itself."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM assets_asset WHERE fresh_until <= clock_timestamp() ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
+            [limit],
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+        reprice(ids)
+    return len(ids)

@@ -1,0 +1,25 @@
+"""The Celery app: workers carry pages, beat keeps the schedule (rows of django-celery-beat, see ingestion.registry)."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.core.exceptions import ImproperlyConfigured
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryptoetl.settings")
+
+app = Celery("cryptoetl")
+try:
+    app.config_from_object("django.conf:settings", namespace="CELERY")
+    app.conf.broker_url  # noqa: B018  # reads the settings now, so that a bad one is a sentence here and no traceback later
+except ImproperlyConfigured as error:
+    sys.exit(f"cryptoetl: {error}")
+app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def keep_our_logging(**_: object) -> None:
+    """Django has configured logging already; a receiver here is what stops Celery from doing it again."""

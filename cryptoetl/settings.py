@@ -1,0 +1,321 @@
+"""Every setting, typed and checked: a value that can't be used stops the start with a sentence that names it.
+
+The environment wins over `.env`, and `.env` over what `make up` keeps for its embedded servers. `os.environ` is read
+nowhere else. A fact of one source (its addresses, its limits) stands in the source's module, not here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from cryptoetl.local.environment import embedded_environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+# --------------------------------------------------------------------------------------------- reading and checking
+
+environ.Env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
+VAR = Path(os.environ.get("VAR") or BASE_DIR / ".var").absolute()
+for _name, _value in embedded_environment(VAR).items():
+    os.environ.setdefault(_name, _value)
+
+env = environ.Env()
+
+
+def setting(name: str, cast: Callable[[str], Any], default: Any, demand: str, ok: Callable[[Any], bool]) -> Any:
+    """The variable's value. An empty one counts as unset; one that can't be used raises with the demand it fails."""
+    text = env.str(name, default="").strip()
+    if not text:
+        return default
+    try:
+        value = cast(text)
+    except (ValueError, ImproperlyConfigured):
+        value = None
+    if value is None or not ok(value):
+        # A secret is never shown; nothing else that fails its check is one.
+        shown = "" if "KEY" in name or "URL" in name else f" (it is {text[:60]!r})"
+        raise ImproperlyConfigured(f"{name} must be {demand}{shown}.")
+    return value
+
+
+def whole(name: str, default: int | None, low: int, high: int) -> Any:
+    return setting(name, int, default, f"a whole number from {low} to {high}", lambda value: low <= value <= high)
+
+
+def choice(name: str, default: str, *choices: str, cast: Callable[[str], str] = str.lower) -> str:
+    demand = "one of " + ", ".join(choice or "(empty)" for choice in choices)
+    return str(setting(name, cast, default, demand, lambda value: value in choices))
+
+
+def switch(name: str, default: bool) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    return bool(
+        setting(name, lambda text: words.get(text.lower()), default, "true or false", lambda value: value is not None)
+    )
+
+
+def address(name: str, default: str, *schemes: str) -> str:
+    def usable(url: str) -> bool:
+        try:
+            parts = urlsplit(url)
+            return parts.scheme in schemes and bool(parts.netloc or parts.path.strip("/")) and parts.port != 0
+        except ValueError:
+            return False
+
+    return str(
+        setting(name, str, default, "an address that begins with " + " or ".join(f"{s}://" for s in schemes), usable)
+    )
+
+
+def words(name: str, default: list[str]) -> list[str]:
+    return [word.strip() for word in env.str(name, default="").split(",") if word.strip()] or default
+
+
+def secret(name: str) -> str:
+    return str(
+        setting(
+            name,
+            str,
+            "",
+            "printable and without spaces",
+            lambda value: re.fullmatch(r"[\x21-\x7e]+", value) is not None,
+        )
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ the system
+
+DEBUG = switch("DEBUG", False)
+DEMO = switch("CRYPTOETL_DEMO", False)
+PORT = whole("PORT", 8000, 1, 65535)
+LOG_LEVEL = choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR", cast=str.upper)
+LOG_FORMAT = choice("LOG_FORMAT", "json", "json", "console")
+
+SECRET_KEY = secret("SECRET_KEY")
+if not SECRET_KEY:
+    if not DEBUG:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is not set: `make up` makes one for its own servers; elsewhere set a random text of 50 characters or more."
+        )
+    SECRET_KEY = "insecure-and-only-for-debug-" + "0" * 32
+ALLOWED_HOSTS = words("ALLOWED_HOSTS", ["*"] if DEBUG else ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", [])
+HTTPS = switch("HTTPS", False)
+ADMIN_PASSWORD_FILE = VAR / "admin-password"
+
+DATABASE_URL = address("DATABASE_URL", "", "postgres", "postgresql")
+REDIS_URL = address("REDIS_URL", "", "redis", "rediss", "unix")
+if not DATABASE_URL or not REDIS_URL:
+    missing = "DATABASE_URL" if not DATABASE_URL else "REDIS_URL"
+    raise ImproperlyConfigured(
+        f"{missing} is not set, and no system was started in {VAR}: run `make up`, or name a server of your own."
+    )
+CELERY_BROKER_URL = address("CELERY_BROKER_URL", "", "redis", "rediss", "unix", "amqp", "amqps") or REDIS_URL
+
+DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
+    raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgres://user:password@host:5432/name.")
+DATABASES["default"] |= {
+    "CONN_MAX_AGE": None,
+    "CONN_HEALTH_CHECKS": True,
+    "DISABLE_SERVER_SIDE_CURSORS": False,
+    "OPTIONS": {
+        **DATABASES["default"].get("OPTIONS", {}),
+        "application_name": "cryptoetl",
+        "connect_timeout": 5,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=120000 -c statement_timeout=300000 -c jit=off",
+    },
+}
+
+# -------------------------------------------------------------------------------------------------------- ingestion
+
+ETL_INTERVAL_SECONDS = whole("ETL_INTERVAL_SECONDS", 300, 1, 86_400 * 31)
+ETL_BATCH_SIZE = whole("ETL_BATCH_SIZE", 1000, 1, 100_000)
+ETL_RETRY_ATTEMPTS = whole("ETL_RETRY_ATTEMPTS", 3, 0, 100)
+ETL_RATE_LIMIT_REQUESTS = whole("ETL_RATE_LIMIT_REQUESTS", None, 1, 1_000_000)
+ETL_BACKOFF_SECONDS = setting(
+    "ETL_BACKOFF_SECONDS", float, 2.0, "a number of seconds from 0 to 600", lambda value: 0 <= value <= 600
+)
+FAIL_AFTER_N_RECORDS = whole("FAIL_AFTER_N_RECORDS", None, 1, 10**12)
+RAW_RETENTION_DAYS = whole("RAW_RETENTION_DAYS", 30, 1, 36_500)
+HISTORY_RETENTION_DAYS = whole("HISTORY_RETENTION_DAYS", 730, 1, 36_500)
+ALERT_WEBHOOK_URL = address("ALERT_WEBHOOK_URL", "", "http", "https")
+
+COINGECKO_API_KEY = secret("COINGECKO_API_KEY")
+COINGECKO_PLAN = choice("COINGECKO_PLAN", "demo" if COINGECKO_API_KEY else "public", "public", "demo", "pro")
+COINGECKO_BASE_URL = address("COINGECKO_BASE_URL", "", "http", "https")
+COINGECKO_COINS = whole("COINGECKO_COINS", 1000, 1, 100_000)
+COINGECKO_MONTHLY_CALLS = whole("COINGECKO_MONTHLY_CALLS", None, 1, 10**9)
+COINPAPRIKA_API_KEY = secret("COINPAPRIKA_API_KEY")
+COINPAPRIKA_BASE_URL = address("COINPAPRIKA_BASE_URL", "", "http", "https")
+COINPAPRIKA_MONTHLY_CALLS = whole("COINPAPRIKA_MONTHLY_CALLS", None, 1, 10**9)
+CSV_SOURCE_PATH = env.str("CSV_SOURCE_PATH", default="").strip() or str(BASE_DIR / "data" / "sample_assets.csv")
+if "\0" in CSV_SOURCE_PATH:
+    raise ImproperlyConfigured("CSV_SOURCE_PATH must be a file, a glob or an address: it holds a NUL byte.")
+CSV_IS_SAMPLE = Path(CSV_SOURCE_PATH) == BASE_DIR / "data" / "sample_assets.csv"
+if COINGECKO_PLAN != "public" and not COINGECKO_API_KEY:
+    raise ImproperlyConfigured(f"COINGECKO_API_KEY is not set, and COINGECKO_PLAN={COINGECKO_PLAN} needs one.")
+
+# ------------------------------------------------------------------------------------------------------------- API
+
+API_PAGE_SIZE = whole("API_PAGE_SIZE", 50, 1, 100)
+API_MAX_PAGE_SIZE = 100
+
+# ---------------------------------------------------------------------------------------------------------- Django
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.postgres",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "cryptoetl",
+    "assets",
+    "ingestion",
+]
+MIDDLEWARE = [
+    "ingestion.middleware.RequestId",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "cryptoetl.urls"
+WSGI_APPLICATION = "cryptoetl.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "cryptoetl" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+APPEND_SLASH = False
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if HTTPS else None
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["assets.renderers.JSONRenderer", "assets.renderers.BrowsableAPIRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "assets.errors.exception_handler",
+    "URL_FORMAT_OVERRIDE": "format",
+    "COERCE_DECIMAL_TO_STRING": False,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "cryptoetl",
+    "DESCRIPTION": "Crypto market data of many sources, unified: one identity per coin, every source's word, its history.",
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+UNFOLD = {
+    "SITE_TITLE": "cryptoetl",
+    "SITE_HEADER": "cryptoetl (demo)" if DEMO else "cryptoetl",
+    "SITE_URL": "/",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+# ----------------------------------------------------------------------------------------------------------- Celery
+
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_RETRY_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_TIME_LIMIT = 600
+CELERY_TASK_SOFT_TIME_LIMIT = 540
+CELERY_TASK_DEFAULT_QUEUE = "maintenance"
+CELERY_TASK_ROUTES = {"ingestion.tasks.fetch": {"queue": "fetch"}, "ingestion.tasks.normalize": {"queue": "normalize"}}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0, "interval_max": 0.1}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 20
+CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True
+# On Redis a cancelled task's message would stay unacknowledged for the whole visibility timeout; ours may be repeated.
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+if CELERY_BROKER_URL.startswith(("redis", "unix")):
+    # The visibility timeout is longer than the hard time limit plus the longest countdown (60 s).
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "visibility_timeout": 900,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "global_keyprefix": "cryptoetl:",
+    }
+CELERY_DB_REUSE_MAX = 1000
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+CELERY_BEAT_ENABLE_REMOTE_CONTROL = True
+CELERY_TIMEZONE = "UTC"
+DJANGO_CELERY_BEAT_TZ_AWARE = True
+
+# ---------------------------------------------------------------------------------------------------------- logging
+
+SECRETS = tuple(value for value in (COINGECKO_API_KEY, COINPAPRIKA_API_KEY, SECRET_KEY) if value)
+LOGGING_CONFIG = "ingestion.logs.configure"
+LOGGING: dict[str, Any] = {"level": getattr(logging, LOG_LEVEL), "format": LOG_FORMAT, "secrets": SECRETS}

@@ -1,0 +1,105 @@
+"""How a run ends: when its fetching is over and every page of it is done, once, with the status that the facts give it.
+
+A sweep that keeps nothing, or far fewer records than the sweep before, is no success. Only a whole sweep says which
+coins are missing: the third in a row that misses one delists it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import transaction
+from django.db.models.functions import Coalesce, Now
+
+from ingestion import sweeps
+from assets.models import Source as SourceRow
+from ingestion.models import RawPayload, Run
+from ingestion.sources import BY_SLUG
+
+log = logging.getLogger(__name__)
+
+#: A sweep that keeps fewer than this share of the records of the one before (if that had MANY) is not believed at once.
+SHRUNK = 0.8
+MANY = 100
+
+
+def fetched(run_id: int, outcome: str, error: str = "") -> None:
+    """Fetching is over, with this outcome (a terminal status); the run ends as soon as its pages are done."""
+    Run.objects.filter(pk=run_id, status__in=Run.ACTIVE, fetched_at=None).update(
+        fetched_at=Now(),
+        started_at=Coalesce("started_at", Now()),
+        status=Run.Status.RUNNING,
+        outcome=outcome,
+        error=error[:2000],
+    )
+    finish_if_done(run_id)
+
+
+def finish_if_done(run_id: int) -> bool:
+    """The run has ended if nothing of it is left to do. True when this call ended it."""
+    with transaction.atomic():
+        run = (
+            Run.objects.select_for_update(no_key=True)
+            .filter(pk=run_id, status=Run.Status.RUNNING, fetched_at__isnull=False)
+            .select_related("source")
+            .first()
+        )
+        if run is None or run.payloads.filter(state=RawPayload.State.STORED).exists():
+            return False
+        status, error = verdict(run)
+        last = run.payloads.filter(state=RawPayload.State.NORMALIZED).exclude(last_id="").order_by("-number").first()
+        Run.objects.filter(pk=run.pk).update(
+            status=status,
+            error=error,
+            finished_at=Now(),
+            lease_token=None,
+            lease_until=None,
+            last_processed_id=last.last_id if last else last_id_before(run),
+        )
+    log.info(
+        "run ended",
+        extra={
+            "run_id": run.pk,
+            "source": run.source.slug,
+            "status": status,
+            "error": error,
+            "processed": run.processed,
+            "inserted": run.inserted,
+            "updated": run.updated,
+            "unchanged": run.unchanged,
+            "rejected": run.rejected,
+        },
+    )
+    return True
+
+
+def last_id_before(run: Run) -> str:
+    """Where the source stands when this run normalized nothing: where the run before left it."""
+    before = Run.objects.filter(source=run.source, pk__lt=run.pk).order_by("-pk").first()
+    return before.last_processed_id if before else ""
+
+
+def verdict(run: Run) -> tuple[str, str]:
+    """(status, error). A whole sweep that is believed also settles which listings were missed."""
+    broken = run.payloads.filter(state=RawPayload.State.FAILED).order_by("number").first()
+    if run.outcome != Run.Status.COMPLETED:
+        return run.outcome, run.error
+    if broken is not None:
+        set_aside = broken.error.startswith("Set aside")
+        return (Run.Status.PARTIAL if set_aside else Run.Status.FAILED), f"Page {broken.number}: {broken.error}"
+    if not run.whole:
+        return Run.Status.PARTIAL, "The sweep ended before its last page."
+    kept = sweeps.kept(run.source, run.sweep)
+    before, title = run.source.last_sweep_records, run.source.title
+    SourceRow.objects.filter(pk=run.source_id).update(last_sweep_records=kept)
+    least = BY_SLUG[run.source.slug].min_records
+    if kept < least:
+        rejected = f" All {run.rejected:,} records were rejected." if run.rejected else ""
+        return Run.Status.FAILED, f"{title} sent no record where there should be at least {least}.{rejected}"
+    if before >= MANY and kept < before * SHRUNK:
+        return (
+            Run.Status.PARTIAL,
+            f"{title} sent {kept:,} records, after {before:,} in the sweep before: nothing counts as missing yet.",
+        )
+    sweeps.settle(run.source, run.sweep)
+    return Run.Status.COMPLETED, ""

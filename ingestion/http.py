@@ -1,0 +1,252 @@
+"""The only module that talks HTTP: deadline, size limit, gate, and every answer sorted into the error tree.
+
+It makes one try. The retry policy is in `ingestion.tasks`, and only there. A key travels in a header of its own
+source's host, never in an address, and never to another host.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from time import monotonic
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+import requests
+import urllib3
+
+from assets.models import Source as SourceRow
+from ingestion import gate
+from ingestion.errors import RateLimited, Refused, Unavailable
+from ingestion.gate import Limits
+from ingestion.logs import redact
+from ingestion.source import HttpFile, HttpResponse, Source
+
+DEADLINE = 120.0
+CONNECT_TIMEOUT = 5.0
+#: The longest silence in mid-answer.
+READ_TIMEOUT = 30.0
+MAX_BYTES = 64 * 1024 * 1024
+MAX_REDIRECTS = 3
+KEPT_HEADERS = (
+    "content-type",
+    "etag",
+    "last-modified",
+    "date",
+    "age",
+    "cache-control",
+    "cf-cache-status",
+    "retry-after",
+)
+KEPT_PREFIXES = ("x-ratelimit-",)
+PLAN_WORDS = ("plan", "upgrade", "subscri", "payment")
+
+
+class SourceHttp:
+    """`ingestion.source.Http` for one source: its base URL, its key, its gate."""
+
+    def __init__(
+        self, row: SourceRow, source: Source, base_url: str, limits: Limits, key: tuple[str, str] | None
+    ) -> None:
+        self.row, self.source, self.limits = row, source, limits
+        self.base_url = base_url.rstrip("/")
+        self.secrets = (key[1],) if key else ()
+        self.key_headers = {key[0]: key[1]} if key else {}
+        self.session = requests.Session()
+        self.session.trust_env = True
+        self.session.headers.update(
+            {"user-agent": "cryptoetl", "accept": "application/json, text/csv;q=0.9, */*;q=0.1"}
+        )
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> HttpResponse:
+        url = requests.Request("GET", self.base_url + path, params=dict(params or {})).prepare().url or ""
+        body = bytearray()
+        with self._answer(url) as answer:
+            for chunk in self._chunks(answer):
+                body += chunk
+            gate.succeeded(self.row)
+            return HttpResponse(
+                body=bytes(body),
+                url=redact(url, self.secrets),
+                received_at=datetime.now(UTC),
+                status_code=answer.status_code,
+                headers=self._kept(answer.headers),
+                encoding=charset(answer.headers.get("content-type", "")),
+            )
+
+    def download(self, url: str) -> HttpFile:
+        descriptor, path = tempfile.mkstemp(prefix="cryptoetl-")
+        try:
+            with os.fdopen(descriptor, "wb") as file, self._answer(url) as answer:
+                for chunk in self._chunks(answer):
+                    file.write(chunk)
+                gate.succeeded(self.row)
+                return HttpFile(
+                    path,
+                    redact(url, self.secrets),
+                    datetime.now(UTC),
+                    http_date(answer.headers.get("last-modified")),
+                    self._kept(answer.headers),
+                )
+        except BaseException:
+            os.unlink(path)
+            raise
+
+    def _kept(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {
+            name.lower(): redact(value, self.secrets)[:500]
+            for name, value in headers.items()
+            if name.lower() in KEPT_HEADERS or name.lower().startswith(KEPT_PREFIXES)
+        }
+
+    def _answer(self, url: str) -> requests.Response:
+        """An answer with status 200, its body not yet read. Every call, a redirect too, passes the gate."""
+        for _ in range(MAX_REDIRECTS + 1):
+            gate.enter(self.row, self.limits)
+            try:
+                answer = self.session.get(
+                    url,
+                    headers=self.key_headers,
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                )
+            except requests.RequestException as error:
+                raise self._unavailable(plain(error, urlsplit(url).netloc)) from None
+            if not answer.is_redirect:
+                break
+            target = urljoin(url, answer.headers["location"])
+            answer.close()
+            if urlsplit(target).netloc != urlsplit(url).netloc:
+                raise Refused(
+                    f"{self.row.title} redirects to another host, {urlsplit(target).netloc}: the key stays here."
+                )
+            url = target
+        else:
+            raise Refused(f"{self.row.title} redirects in a circle at {urlsplit(url).path}.")
+        if answer.status_code != 200:
+            try:
+                text = b"".join(self._chunks(answer))[:20_000].decode(errors="replace")
+            finally:
+                answer.close()
+            raise self._error(answer, redact(text, self.secrets), urlsplit(url).path)
+        return answer
+
+    def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
+        """The body, decoded. Two minutes for the whole, however slowly it drips, and MAX_BYTES at most."""
+        deadline, size = monotonic() + DEADLINE, 0
+        try:
+            for chunk in answer.raw.stream(65_536, decode_content=True):
+                size += len(chunk)
+                if size > MAX_BYTES:
+                    raise Refused(f"{self.row.title} sent more than {MAX_BYTES // 1024 // 1024} MB in one answer.")
+                if monotonic() > deadline:
+                    raise self._unavailable(f"{self.row.title} took longer than {DEADLINE:.0f} s for one answer.")
+                yield chunk
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unavailable(plain(error, self.row.title)) from None
+
+    def _unavailable(self, message: str, retry_after: float | None = None) -> Unavailable:
+        message = redact(message, self.secrets)
+        gate.failed(self.row, message)
+        return Unavailable(message, retry_after)
+
+    def _error(self, answer: requests.Response, text: str, path: str) -> Exception:
+        status, wait = answer.status_code, retry_after(answer.headers)
+        code, said = provider_error(text)
+        said = f": {said}" if said else ""
+        if status == 429 or (status == 402 and not any(word in text.lower() for word in PLAN_WORDS)):
+            gate.failed(self.row, f"HTTP {status}{said}")
+            return RateLimited(f"{self.row.title} answers HTTP {status}, too many calls{said}", wait)
+        if status in (408, 425) or status >= 500:
+            return self._unavailable(f"{self.row.title} answers HTTP {status}{said}", wait)
+        gate.succeeded(self.row)
+        meaning = self.source.refusals.get(code) or self.source.refusals.get(str(status))
+        if meaning:
+            return Refused(f"{self.row.title} refuses (HTTP {status}): {meaning}.")
+        if status == 404:
+            return Refused(f"{self.row.title} knows no {path} (HTTP 404){said}")
+        return Refused(f"{self.row.title} refuses with HTTP {status}{said}")
+
+
+def plain(error: BaseException, where: str) -> str:
+    """A network error as a person would say it."""
+    text = str(error)
+    if isinstance(error, requests.ConnectTimeout):
+        return f"{where} did not accept a connection within {CONNECT_TIMEOUT:.0f} s."
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
+        return f"{where} was silent for {READ_TIMEOUT:.0f} s."
+    if isinstance(error, requests.exceptions.SSLError) or "CERTIFICATE" in text:
+        return f"{where} has no certificate that is trusted here."
+    if "Name or service not known" in text or "resolve" in text or "getaddrinfo" in text:
+        return f"The name {where} can't be resolved: is there a network?"
+    if "refused" in text.lower():
+        return f"{where} refuses the connection."
+    if "unreachable" in text.lower():
+        return f"{where} can't be reached: the network is unreachable."
+    if isinstance(error, requests.exceptions.ProxyError) or "proxy" in text.lower():
+        return f"{where} can't be reached through the proxy."
+    if isinstance(error, urllib3.exceptions.DecodeError):
+        return f"{where} sent a damaged compressed body."
+    if isinstance(error, urllib3.exceptions.IncompleteRead) or "IncompleteRead" in text:
+        return f"{where} broke off in mid-answer."
+    return f"{where} broke the connection ({type(error).__name__})."
+
+
+def provider_error(text: str) -> tuple[str, str]:
+    """The error code ("" if none) and the message out of the shapes in which the providers say it."""
+    if "1020" in text and "<" in text[:200]:
+        return "1020", "access denied"
+    try:
+        error = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return "", ""
+    for key in ("error", "status"):
+        if isinstance(error, dict) and isinstance(error.get(key), dict):
+            error = error[key]
+    if not isinstance(error, dict):
+        return "", ""
+    said = error.get("error_message") or error.get("error") or error.get("message") or ""
+    return str(error.get("error_code", "")), str(said)[:200]
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds that the answer asks to wait: Retry-After as seconds or as a date, or CoinGecko's x-ratelimit-reset."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdigit():
+        return float(min(int(value), 86_400))
+    moment = http_date(value)
+    if moment is None and (reset := headers.get("x-ratelimit-reset", "").strip()):
+        # "2025-07-25 14:54:00 +0000", or Unix seconds.
+        try:
+            moment = (
+                datetime.fromtimestamp(int(reset), UTC)
+                if reset.isdigit()
+                else datetime.strptime(reset, "%Y-%m-%d %H:%M:%S %z")
+            )
+        except (ValueError, OverflowError, OSError):
+            return None
+    if moment is None:
+        return None
+    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), 86_400.0)
+
+
+def http_date(value: str | None) -> datetime | None:
+    """An HTTP date as aware UTC, None if it is none."""
+    try:
+        moment = parsedate_to_datetime(value or "")
+    except (ValueError, TypeError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def charset(content_type: str) -> str:
+    """The codec that a Content-Type names, UTF-8 if it names none that exists."""
+    name = content_type.partition("charset=")[2].split(";")[0].strip("\"' ") or "utf-8"
+    try:
+        return "utf-8" if "".encode(name) is None else name.lower()
+    except LookupError:
+        return "utf-8"

@@ -1,0 +1,52 @@
+"""What the views raw_<source> stand on: a stored page as its records, for people at psql. And lz4 for the bodies."""
+
+from django.db import migrations
+
+CREATE = r"""
+-- The records of a page as received: the elements of a JSON array, or the rows of a CSV page by its header.
+-- A page that holds neither has no rows here; its text is in ingestion_rawbody.
+CREATE FUNCTION ingestion_items(body text, meta jsonb)
+RETURNS TABLE ("position" integer, payload jsonb) LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    delimiter text := regexp_replace(coalesce(meta ->> 'delimiter', ','), '([|.*+?^$(){}\[\]\\])', '\\\1');
+BEGIN
+    IF meta ? 'header' THEN
+        RETURN QUERY
+        WITH fields AS (
+            SELECT coalesce(replace(found.part[1], '""', '"'), found.part[2]) AS field, found.part[3] AS ending, found.number
+            FROM regexp_matches(
+                body, '(?:"((?:[^"]|"")*)"|([^' || delimiter || '\r\n]*))(' || delimiter || '|[\r\n]+|$)', 'g'
+            ) WITH ORDINALITY AS found (part, number)
+        ), numbered AS (
+            SELECT field, number,
+                   count(*) FILTER (WHERE ending ~ '^[\r\n]+$') OVER (ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS line
+            FROM fields
+        ), placed AS (
+            SELECT field, coalesce(line, 0)::integer AS line, row_number() OVER (PARTITION BY line ORDER BY number) AS place,
+                   count(*) OVER (PARTITION BY line) AS fields
+            FROM numbered
+        )
+        SELECT placed.line, jsonb_object_agg(coalesce(nullif(meta -> 'header' ->> (placed.place - 1)::integer, ''), 'column ' || placed.place), placed.field)
+        FROM placed WHERE placed.fields > 1 OR placed.field <> '' GROUP BY placed.line ORDER BY placed.line;
+    ELSE
+        RETURN QUERY
+        SELECT (element.number - 1)::integer, element.value
+        FROM jsonb_array_elements(body::jsonb) WITH ORDINALITY AS element (value, number);
+    END IF;
+EXCEPTION WHEN data_exception OR invalid_text_representation THEN
+    RETURN;
+END $$;
+
+DO $$ BEGIN
+    ALTER TABLE ingestion_rawbody ALTER COLUMN text SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+    RAISE NOTICE 'This PostgreSQL has no lz4: raw bodies are compressed with pglz.';
+END $$;
+"""
+
+DROP = "DROP FUNCTION ingestion_items(text, jsonb) CASCADE;"
+
+
+class Migration(migrations.Migration):
+    dependencies = (("ingestion", "0001_initial"),)
+    operations = (migrations.RunSQL(CREATE, DROP),)

@@ -1,0 +1,80 @@
+"""Makes good what a crash, a lost message or a silent clock left behind, from the database alone. Safe to run anywhere, any time.
+
+- a run that is due and held by nobody (its message was lost, or its worker died and the lease ran out) is sent again;
+- a page that was stored and never normalized is sent again, once its message has had time to arrive;
+- a run whose work is all done, but whose last worker died before it could say so, is ended;
+- an asset in whose consensus a quote has gone stale is priced again; an edited schedule reaches the source's row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
+
+from assets.pricing import reprice_due
+from ingestion.finish import finish_if_done
+from ingestion.models import Pulse, RawPayload, Run
+
+#: A message that took longer than this is taken for lost. One sent twice finds nothing left to do.
+LOST_AFTER = timedelta(seconds=20)
+#: At most so many pages are sent again at a time; the rest follows.
+PAGES_AT_A_TIME = 1000
+
+SCHEDULES = """
+UPDATE assets_source source SET interval_seconds = edited.seconds
+FROM (
+    SELECT args::jsonb ->> 0 AS slug, every * CASE period WHEN 'days' THEN 86400 WHEN 'hours' THEN 3600 WHEN 'minutes' THEN 60 ELSE 1 END AS seconds
+    FROM django_celery_beat_periodictask task
+    JOIN django_celery_beat_intervalschedule schedule ON schedule.id = task.interval_id
+    WHERE task.task = 'ingestion.tasks.start' AND args LIKE '[%%"]' AND period <> 'microseconds'
+) edited
+WHERE edited.slug = source.slug AND source.interval_seconds <> edited.seconds
+"""
+
+
+@dataclass(slots=True)
+class Left:
+    """What is to be sent again."""
+
+    runs: list[int] = field(default_factory=list)
+    pages: list[int] = field(default_factory=list)
+
+
+def reconcile() -> Left:
+    """The database is in order; what still needs a worker is returned to be sent."""
+    unheld = Q(lease_token=None) | Q(lease_until__lt=Now())
+    left = Left(
+        runs=list(
+            Run.objects.filter(
+                unheld,
+                status__in=Run.ACTIVE,
+                fetched_at=None,
+                due_at__lt=Now(),
+                queued_at__lt=Now() - timedelta(seconds=5),
+            )
+            .values_list("pk", flat=True)
+            .order_by("pk")
+        ),
+        pages=list(
+            RawPayload.objects.filter(state=RawPayload.State.STORED, received_at__lt=Now() - LOST_AFTER)
+            .values_list("pk", flat=True)
+            .order_by("pk")[:PAGES_AT_A_TIME]
+        ),
+    )
+    waiting = RawPayload.objects.filter(run=OuterRef("pk"), state=RawPayload.State.STORED)
+    for run_id in Run.objects.filter(~Exists(waiting), status=Run.Status.RUNNING, fetched_at__isnull=False).values_list(
+        "pk", flat=True
+    ):
+        finish_if_done(run_id)
+    with connection.cursor() as cursor:
+        cursor.execute(SCHEDULES)
+    priced = reprice_due()
+    Pulse.objects.update_or_create(
+        name="reconcile",
+        defaults={"at": Now(), "detail": {"runs": len(left.runs), "pages": len(left.pages), "repriced": priced}},
+    )
+    return left

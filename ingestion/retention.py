@@ -1,0 +1,91 @@
+"""Retention: raw pages after RAW_RETENTION_DAYS, price points by whole months after HISTORY_RETENTION_DAYS.
+
+Nothing goes that something still stands on: the page of a current quote, of an open reject, of the sweep under way or
+of the latest whole one is kept whatever its age. Partitions are dropped; pages go in small chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+
+CHUNK = 500
+
+OLD_PAGES = """
+SELECT page.id FROM ingestion_rawpayload page
+JOIN ingestion_checkpoint checkpoint ON checkpoint.source_id = page.source_id
+WHERE page.received_at < %(before)s AND page.state <> 'stored' AND page.sweep < checkpoint.sweep - 1
+  AND NOT EXISTS (SELECT FROM assets_quote quote WHERE quote.page_id = page.id)
+  AND NOT EXISTS (SELECT FROM ingestion_reject reject WHERE reject.payload_id = page.id AND reject.state = 'open')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What retention removes, or would remove."""
+
+    pages: int
+    bodies: int
+    partitions: tuple[str, ...]
+
+
+def prune(dry_run: bool = False) -> Pruned:
+    """What is older than its retention is gone, or merely counted."""
+    before = datetime.now(UTC) - timedelta(days=settings.RAW_RETENTION_DAYS)
+    with connection.cursor() as cursor:
+        partitions = old_partitions(datetime.now(UTC) - timedelta(days=settings.HISTORY_RETENTION_DAYS))
+        cursor.execute(f"SELECT count(*) FROM ({OLD_PAGES}) old", {"before": before})
+        pages = cursor.fetchone()[0]
+        bodies = 0
+        if not dry_run:
+            pages = 0
+            while gone := drop_pages(before):
+                pages += gone
+            bodies = drop_bodies()
+            for name in partitions:
+                cursor.execute(f'DROP TABLE IF EXISTS "{name}"')
+    return Pruned(pages, bodies, tuple(partitions))
+
+
+def drop_pages(before: datetime) -> int:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"{OLD_PAGES} ORDER BY page.id LIMIT {CHUNK} FOR UPDATE OF page SKIP LOCKED", {"before": before})
+        ids = [row[0] for row in cursor.fetchall()]
+        for table, column in (
+            ("ingestion_reject", "payload_id"),
+            ("ingestion_sighting", "payload_id"),
+            ("ingestion_rawpayload", "id"),
+        ):
+            if table == "ingestion_rawpayload":
+                cursor.execute("UPDATE ingestion_drift SET payload_id = NULL WHERE payload_id = ANY(%s)", [ids])
+            cursor.execute(f"DELETE FROM {table} WHERE {column} = ANY(%s)", [ids])
+    return len(ids)
+
+
+def drop_bodies() -> int:
+    """Bodies that no page has any more. One that is being stored again right now is younger than an hour."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """DELETE FROM ingestion_rawbody body WHERE stored_at < now() - interval '1 hour'
+               AND NOT EXISTS (SELECT FROM ingestion_rawpayload page WHERE page.body_id = body.sha256)"""
+        )
+        return cursor.rowcount
+
+
+def old_partitions(before: datetime) -> list[str]:
+    """Partitions of price points that end before that time."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
+               WHERE inhparent = 'assets_price_point'::regclass ORDER BY 1"""
+        )
+        return [name for (name,) in cursor.fetchall() if month_after(name) <= before]
+
+
+def month_after(partition: str) -> datetime:
+    """The first moment after the month of `assets_price_point_2026_11`."""
+    year, month = map(int, partition.rsplit("_", 2)[-2:])
+    return datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)

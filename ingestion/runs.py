@@ -1,0 +1,65 @@
+"""Runs begin here, whoever asks: beat, a person in the admin, a command, the API. A run is a row before it is a message."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from assets.models import Source
+from ingestion.models import Checkpoint, Run
+
+
+class AlreadyActive(Exception):
+    """The source has a run under way: `run` is it."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"{run.source.title} has a run under way (run {run.pk}, {run.status}).")
+        self.run = run
+
+
+def start_run(source: Source, trigger: str, *, full: bool = False) -> Run:
+    """A queued run. Raises AlreadyActive: one at a time, by constraint."""
+    try:
+        with transaction.atomic():
+            return Run.objects.create(source=source, trigger=trigger, full=full)
+    except IntegrityError:
+        active = Run.objects.select_related("source").filter(source=source, status__in=Run.ACTIVE).first()
+        if active is None:
+            # It ended between the two statements.
+            return start_run(source, trigger, full=full)
+        raise AlreadyActive(active) from None
+
+
+SLOT = """
+INSERT INTO ingestion_run (source_id, trigger, slot, status)
+SELECT id, 'schedule', to_timestamp(floor(extract(epoch FROM now()) / interval_seconds) * interval_seconds), 'queued'
+FROM assets_source WHERE slug = %s AND enabled
+ON CONFLICT DO NOTHING RETURNING id
+"""
+
+
+def start_slot(slug: str) -> Run | None:
+    """The run of the current schedule slot, by the database's clock; None when the slot has its run or one is under way."""
+    with connection.cursor() as cursor:
+        cursor.execute(SLOT, [slug])
+        row = cursor.fetchone()
+    return Run.objects.get(pk=row[0]) if row else None
+
+
+def cancel(run: Run) -> bool:
+    """The run stops after the page it is at; a queued one at once. False when it has ended already."""
+    queued = Q(status=Run.Status.QUEUED) | Q(status=Run.Status.RUNNING, lease_token=None, fetched_at=None)
+    stopped = Run.objects.filter(queued, pk=run.pk).update(
+        status=Run.Status.CANCELLED, finished_at=Now(), error="Cancelled by a person."
+    )
+    return bool(stopped or Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING).update(cancel_requested=True))
+
+
+def reset_checkpoint(source: Source) -> None:
+    """The next run begins at the beginning, in a sweep of its own. Raises AlreadyActive while a run is under way."""
+    with transaction.atomic():
+        active = Run.objects.select_related("source").filter(source=source, status__in=Run.ACTIVE).first()
+        if active is not None:
+            raise AlreadyActive(active)
+        Checkpoint.objects.filter(source=source).update(cursor=None, in_sweep=False, page_id=None, updated_at=Now())

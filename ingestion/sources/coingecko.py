@@ -1,0 +1,127 @@
+"""CoinGecko, GET /coins/markets: https://docs.coingecko.com/reference/coins-markets (OpenAPI of 2026-06-22). USD, ISO 8601 UTC.
+
+Pages of 250 by market cap; a short or an empty page is the last. Pages shift while they are read, so a coin may come
+twice (the newer word wins) or be missed (three sweeps must miss it before it counts as delisted). A market cap of 0
+beside an unknown supply means unknown. Keyless and demo calls share a host; every call counts, failed ones too. The
+demo plan allows 10,000 calls a month and 30 a minute (100 since May 2026, which is disputed; 30 is safe): four pages
+every 20 minutes are 8,640 to 8,928 a month. No limit is published for keyless calls: they are held to the demo plan's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import msgspec
+
+from assets.records import AssetRecord
+from ingestion.errors import Malformed
+from ingestion.source import Http, Item, Options, Page, Plan, Source
+from ingestion.sources.json_items import ABSENT, not_negative, number, rank, raw_items, split_list, text, time
+
+PER_PAGE = 250
+
+
+class Market(msgspec.Struct):
+    """The fields that are read; the rest is ignored by name in FIELDS."""
+
+    id: msgspec.Raw = ABSENT
+    symbol: msgspec.Raw = ABSENT
+    name: msgspec.Raw = ABSENT
+    current_price: msgspec.Raw = ABSENT
+    market_cap: msgspec.Raw = ABSENT
+    market_cap_rank: msgspec.Raw = ABSENT
+    total_volume: msgspec.Raw = ABSENT
+    price_change_percentage_24h: msgspec.Raw = ABSENT
+    circulating_supply: msgspec.Raw = ABSENT
+    total_supply: msgspec.Raw = ABSENT
+    max_supply: msgspec.Raw = ABSENT
+    last_updated: msgspec.Raw = ABSENT
+
+
+def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page]:
+    """One page of markets a call, from the page that the cursor names to the last of the top `options.coins`."""
+    number_of_page = int(cursor or 1)
+    per_page = min(PER_PAGE, options.coins)
+    last = -(-options.coins // per_page)
+    while True:
+        response = http.get(
+            "/coins/markets",
+            {
+                "vs_currency": "usd",
+                "order": "market_cap_desc",
+                "per_page": per_page,
+                "page": number_of_page,
+                "precision": "full",
+            },
+        )
+        here, broken, records = str(number_of_page), "", 0
+        try:
+            records = len(raw_items(response.body))
+        except Malformed as error:
+            broken = str(error)
+        after = None if records < per_page or number_of_page >= last else str(number_of_page + 1)
+        yield Page.of(response, cursor=here if broken else after, records=records, broken=broken)
+        if after is None or broken:
+            return
+        number_of_page += 1
+
+
+def parse(item: Item) -> AssetRecord:
+    """Pure. Raises Malformed with the field's name."""
+    market: Market = item.data
+    circulating = not_negative(market.circulating_supply, "circulating_supply", zero_is_unknown=True)
+    market_cap = not_negative(market.market_cap, "market_cap")
+    if market_cap == 0 and circulating is None:
+        market_cap = None
+    return AssetRecord(
+        source_asset_id=text(market.id, "id", required=True),
+        symbol=text(market.symbol, "symbol").upper(),
+        name=text(market.name, "name"),
+        observed_at=time(market.last_updated, "last_updated", item.page.received_at),
+        price_usd=not_negative(market.current_price, "current_price"),
+        market_cap=market_cap,
+        volume_24h=not_negative(market.total_volume, "total_volume"),
+        percent_change_24h=number(market.price_change_percentage_24h, "price_change_percentage_24h"),
+        rank=rank(market.market_cap_rank, "market_cap_rank"),
+        circulating_supply=circulating,
+        total_supply=not_negative(market.total_supply, "total_supply", zero_is_unknown=True),
+        max_supply=not_negative(market.max_supply, "max_supply", zero_is_unknown=True),
+    )
+
+
+IGNORED = """image fully_diluted_valuation high_24h low_24h price_change_24h market_cap_change_24h
+market_cap_change_percentage_24h ath ath_change_percentage ath_date atl atl_change_percentage atl_date roi roi.times
+roi.currency roi.percentage market_cap_rank_with_rehypothecated price_change_percentage_1h_in_currency
+price_change_percentage_24h_in_currency price_change_percentage_7d_in_currency price_change_percentage_14d_in_currency
+price_change_percentage_30d_in_currency price_change_percentage_200d_in_currency price_change_percentage_1y_in_currency"""
+
+KEYLESS = "https://api.coingecko.com/api/v3"
+SOURCE = Source(
+    slug="coingecko",
+    title="CoinGecko",
+    home="https://www.coingecko.com",
+    plans={
+        "public": Plan(KEYLESS, 30, 10_000, timedelta(minutes=20)),
+        "demo": Plan(KEYLESS, 30, 10_000, timedelta(minutes=20), key_header="x-cg-demo-api-key"),
+        "pro": Plan(
+            "https://pro-api.coingecko.com/api/v3", 250, 500_000, timedelta(minutes=5), key_header="x-cg-pro-api-key"
+        ),
+    },
+    fetch=fetch,
+    split=split_list(Market),
+    parse=parse,
+    min_records=1,
+    identity_rank=1,
+    known_fields=frozenset(Market.__struct_fields__) | frozenset(IGNORED.split()),
+    probe_path="/ping",
+    refusals={
+        "10002": "the API key is missing: set COINGECKO_API_KEY, or COINGECKO_PLAN=public",
+        "10004": "the subscription of this API key is deactivated",
+        "10005": "this address is for subscribers of the Pro API",
+        "10010": "this is a Pro key at the public address: set COINGECKO_PLAN=pro",
+        "10011": "this is a Demo key at the Pro address: set COINGECKO_PLAN=demo",
+        "10012": "history older than 365 days needs a paid plan",
+        "1020": "Cloudflare denies access from this address",
+    },
+)

@@ -1,0 +1,109 @@
+"""CoinPaprika, GET /tickers: https://api.coinpaprika.com (OpenAPI 1.7.12, read 2026-03-27). USD, ISO 8601 UTC. One call holds all.
+
+What it doesn't know it writes as 0, not null: a price, a market cap, a volume, a supply, a rank of 0 is unknown. The
+free plan gives at most 2,000 coins, no circulating supply, and 20,000 calls a month; a ticker is renewed every 5 to 10
+minutes. 402 is either "over the limit", as 429 is, or "your plan is too small".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import msgspec
+
+from assets.records import AssetRecord
+from ingestion.errors import Malformed
+from ingestion.source import Http, Item, Options, Page, Plan, Source
+from ingestion.sources.json_items import ABSENT, not_negative, number, rank, raw_items, split_list, text, time
+
+
+class InDollars(msgspec.Struct):
+    price: msgspec.Raw = ABSENT
+    volume_24h: msgspec.Raw = ABSENT
+    market_cap: msgspec.Raw = ABSENT
+    percent_change_24h: msgspec.Raw = ABSENT
+
+
+class Quotes(msgspec.Struct):
+    USD: InDollars | None = None
+
+
+class Ticker(msgspec.Struct):
+    """The fields that are read; the rest is ignored by name in IGNORED."""
+
+    id: msgspec.Raw = ABSENT
+    name: msgspec.Raw = ABSENT
+    symbol: msgspec.Raw = ABSENT
+    rank: msgspec.Raw = ABSENT
+    circulating_supply: msgspec.Raw = ABSENT
+    total_supply: msgspec.Raw = ABSENT
+    max_supply: msgspec.Raw = ABSENT
+    last_updated: msgspec.Raw = ABSENT
+    quotes: Quotes | None = None
+
+
+def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page]:
+    """All tickers in one call, so a sweep is one page."""
+    response = http.get("/tickers", {"quotes": "USD"})
+    records, broken = 0, ""
+    try:
+        records = len(raw_items(response.body))
+    except Malformed as error:
+        broken = str(error)
+    yield Page.of(response, cursor=None, records=records, broken=broken)
+
+
+def parse(item: Item) -> AssetRecord:
+    """Pure. Raises Malformed with the field's name."""
+    ticker: Ticker = item.data
+    if ticker.quotes is None or ticker.quotes.USD is None:
+        raise Malformed("quotes.USD is missing: without it there is no price in dollars.", "quotes.USD")
+    usd = ticker.quotes.USD
+    return AssetRecord(
+        source_asset_id=text(ticker.id, "id", required=True),
+        symbol=text(ticker.symbol, "symbol").upper(),
+        name=text(ticker.name, "name"),
+        observed_at=time(ticker.last_updated, "last_updated", item.page.received_at),
+        price_usd=not_negative(usd.price, "quotes.USD.price", zero_is_unknown=True),
+        market_cap=not_negative(usd.market_cap, "quotes.USD.market_cap", zero_is_unknown=True),
+        volume_24h=not_negative(usd.volume_24h, "quotes.USD.volume_24h", zero_is_unknown=True),
+        percent_change_24h=number(usd.percent_change_24h, "quotes.USD.percent_change_24h"),
+        rank=rank(ticker.rank, "rank"),
+        circulating_supply=not_negative(ticker.circulating_supply, "circulating_supply", zero_is_unknown=True),
+        total_supply=not_negative(ticker.total_supply, "total_supply", zero_is_unknown=True),
+        max_supply=not_negative(ticker.max_supply, "max_supply", zero_is_unknown=True),
+    )
+
+
+READ = (
+    "id name symbol rank circulating_supply total_supply max_supply last_updated quotes.USD.price quotes.USD.volume_24h"
+)
+READ += " quotes.USD.market_cap quotes.USD.percent_change_24h"
+IGNORED = """beta_value first_data_at quotes quotes.USD quotes.USD.volume_24h_change_24h quotes.USD.market_cap_change_24h
+quotes.USD.percent_change_15m quotes.USD.percent_change_30m quotes.USD.percent_change_1h quotes.USD.percent_change_6h
+quotes.USD.percent_change_12h quotes.USD.percent_change_7d quotes.USD.percent_change_30d quotes.USD.percent_change_1y
+quotes.USD.ath_price quotes.USD.ath_date quotes.USD.percent_from_price_ath"""
+
+SOURCE = Source(
+    slug="coinpaprika",
+    title="CoinPaprika",
+    home="https://coinpaprika.com",
+    plans={
+        "free": Plan("https://api.coinpaprika.com/v1", 60, 20_000, timedelta(minutes=5)),
+        "paid": Plan(
+            "https://api-pro.coinpaprika.com/v1", 60, 200_000, timedelta(minutes=5), key_header="authorization"
+        ),
+    },
+    fetch=fetch,
+    split=split_list(Ticker),
+    parse=parse,
+    min_records=1,
+    identity_rank=2,
+    known_fields=frozenset(READ.split()) | frozenset(IGNORED.split()),
+    probe_path="/global",
+    refusals={
+        "402": "the plan of this API key is too small, or its calls are used up",
+        "403": "the API key is invalid: check COINPAPRIKA_API_KEY",
+    },
+)

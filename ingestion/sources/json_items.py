@@ -1,0 +1,156 @@
+"""Reading JSON strictly and exactly: a page into items, an item's fields into text, times and decimals.
+
+Numbers are read from the text of the payload (msgspec.Raw), never through a float. What is of another type than the
+source documents is Malformed, with the field's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from assets.records import MAX_EXPONENT, MAX_TEXT
+from ingestion.errors import Malformed
+from ingestion.source import Item, PageFacts, Split
+
+ABSENT = msgspec.Raw(b"")
+GENESIS = datetime(2009, 1, 1, tzinfo=UTC)
+#: A time further ahead than this is no time; less is a clock or a time zone that is off.
+AHEAD = timedelta(days=1)
+
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+_not_json = re.compile(rb"(?<=[:\[,\s])(-?Infinity|NaN)(?=\s*[,}\]])")
+
+
+def raw_items(body: bytes) -> list[msgspec.Raw]:
+    """The elements of a JSON array, each as received. Raises Malformed when the body is none."""
+    try:
+        return _raws.decode(body)
+    except msgspec.DecodeError as error:
+        # NaN and Infinity are no JSON, yet some encoders write them: only the records that hold one are unreadable.
+        mended = _not_json.sub(rb'"\1"', body)
+        if mended != body:
+            try:
+                return _raws.decode(mended)
+            except msgspec.DecodeError:
+                pass
+        raise Malformed(_what_is_wrong(body, error)) from None
+
+
+def _what_is_wrong(body: bytes, error: Exception) -> str:
+    start = body[:200].lstrip().lower()
+    if not start:
+        return "The body is empty."
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<")):
+        return "The body is an HTML page, not JSON."
+    if start.startswith(b"{"):
+        return f"The body is an object where a list should be: {body[:120].decode(errors='replace')}"
+    if isinstance(error, msgspec.ValidationError):
+        return f"The body is no list of records: {body[:80].decode(errors='replace')}"
+    return f"The body is not JSON ({error}); it holds {len(body):,} bytes, and may be cut off."
+
+
+def split_list(item_type: type[msgspec.Struct]) -> Split:
+    """A Split for pages that are a JSON array of objects, read as `item_type` (whose fields are msgspec.Raw)."""
+    decode = msgspec.json.Decoder(item_type).decode
+
+    def split(body: bytes, encoding: str, page: PageFacts) -> Iterator[Item]:
+        for position, raw in enumerate(raw_items(body)):
+            try:
+                data: Any = decode(raw)
+            except msgspec.DecodeError:
+                data = Malformed(f"The record is no object: {bytes(raw)[:80].decode(errors='replace')}")
+            yield Item(position, data, page, raw)
+
+    return split
+
+
+def _shown(raw: msgspec.Raw) -> str:
+    text = bytes(raw).decode(errors="replace")
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+def number(raw: msgspec.Raw, field: str, *, zero_is_unknown: bool = False) -> Decimal | None:
+    """The exact decimal, None for null or an absent key. Raises Malformed for anything that is no sane number."""
+    text = bytes(raw)
+    if text == b"null" or not text:
+        return None
+    if text[0] not in b"-0123456789":
+        kind = {34: "text", 123: "an object", 91: "a list"}.get(text[0], "true or false")
+        raise Malformed(f"{field} is {kind}, not a number: {_shown(raw)}", field)
+    if len(text) > 2 * MAX_EXPONENT:
+        raise Malformed(f"{field} has {len(text)} digits, which no market figure has.", field)
+    value = Decimal(text.decode())
+    if not value:
+        return None if zero_is_unknown else Decimal(0)
+    if not -MAX_EXPONENT <= value.adjusted() <= MAX_EXPONENT:
+        raise Malformed(f"{field} is out of any range: {_shown(raw)}", field)
+    return value
+
+
+def not_negative(raw: msgspec.Raw, field: str, *, zero_is_unknown: bool = False) -> Decimal | None:
+    """As `number`, for what can't be below zero."""
+    value = number(raw, field, zero_is_unknown=zero_is_unknown)
+    if value is not None and value < 0:
+        raise Malformed(f"{field} is negative: {_shown(raw)}", field)
+    return value
+
+
+def rank(raw: msgspec.Raw, field: str) -> int | None:
+    """A rank from 1; 0 and null are unknown."""
+    value = not_negative(raw, field, zero_is_unknown=True)
+    if value is None:
+        return None
+    if value != int(value) or value > 2**31 - 1:
+        raise Malformed(f"{field} is no rank: {_shown(raw)}", field)
+    return int(value)
+
+
+def text(raw: msgspec.Raw, field: str, *, required: bool = False) -> str:
+    """The trimmed text, "" for null or an absent key."""
+    if not (source := bytes(raw)) or source == b"null":
+        value = ""
+    else:
+        try:
+            value = _text.decode(source).strip()
+        except msgspec.DecodeError:
+            raise Malformed(f"{field} is no text: {_shown(raw)}", field) from None
+    if required and not value:
+        raise Malformed(f"{field} is missing.", field)
+    return sane_text(value, field)
+
+
+def sane_text(value: str, field: str) -> str:
+    """The text if it fits: no NUL byte, no lone surrogate, at most MAX_TEXT characters."""
+    if len(value) > MAX_TEXT:
+        raise Malformed(f"{field} has {len(value):,} characters; {MAX_TEXT} are the most a {field} may have.", field)
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value if character > "\ud7ff"):
+        raise Malformed(f"{field} holds a character that is none: {ascii(value)[:60]}", field)
+    return value
+
+
+def time(raw: msgspec.Raw, field: str, received_at: datetime) -> datetime:
+    """An ISO 8601 time as aware UTC. Raises Malformed for none, and for one before Bitcoin or in the future."""
+    value = text(raw, field, required=True)
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        raise Malformed(f"{field} is no time: {_shown(raw)}", field) from None
+    return sane_time(
+        parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC), field, received_at
+    )
+
+
+def sane_time(value: datetime, field: str, received_at: datetime) -> datetime:
+    """The time if a market can have been observed at it: not before 2009, not more than a day after it was received."""
+    if value < GENESIS:
+        raise Malformed(f"{field} lies before the first coin: {value:%Y-%m-%d}", field)
+    if value > received_at + AHEAD:
+        raise Malformed(f"{field} lies in the future: {value:%Y-%m-%dT%H:%M:%SZ}", field)
+    return value

@@ -1,0 +1,62 @@
+"""What a whole sweep says about the listings that it did not hold: missed once, and delisted after the third time.
+
+A sweep in which nothing changed writes nothing here: only a listing that is missed, or is back, is touched.
+"""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from assets.models import Event, Source
+from assets.pricing import reprice
+
+#: Whole sweeps in a row that must miss a listing before it counts as delisted.
+SWEEPS_MISSED = 3
+
+SEEN = """SELECT DISTINCT unnest(sighting.listing_ids) AS listing_id
+    FROM ingestion_sighting sighting JOIN ingestion_rawpayload payload ON payload.id = sighting.payload_id
+    WHERE payload.source_id = %(source)s AND payload.sweep = %(sweep)s"""
+
+MISSED = f"""
+UPDATE assets_listing listing SET
+    missed_sweeps = missed_sweeps + 1,
+    last_seen_at = coalesce(listing.last_seen_at, source.last_sweep_at, listing.first_seen_at),
+    delisted_at = CASE WHEN missed_sweeps + 1 >= {SWEEPS_MISSED} THEN now() END
+FROM assets_source source
+WHERE source.id = listing.source_id AND listing.source_id = %(source)s AND listing.delisted_at IS NULL
+  AND NOT EXISTS (SELECT FROM ({SEEN}) seen WHERE seen.listing_id = listing.id)
+RETURNING listing.id, listing.asset_id, listing.delisted_at IS NOT NULL
+"""
+
+BACK = f"""
+UPDATE assets_listing listing SET missed_sweeps = 0, last_seen_at = NULL, delisted_at = NULL
+FROM (SELECT id, delisted_at IS NOT NULL AS was_delisted FROM assets_listing WHERE source_id = %(source)s AND missed_sweeps > 0) before
+WHERE before.id = listing.id AND EXISTS (SELECT FROM ({SEEN}) seen WHERE seen.listing_id = listing.id)
+RETURNING listing.id, listing.asset_id, before.was_delisted
+"""
+
+
+def kept(source: Source, sweep: int | None) -> int:
+    """How many listings the sweep held."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM ({SEEN}) seen", {"source": source.pk, "sweep": sweep})
+        return cursor.fetchone()[0]
+
+
+def settle(source: Source, sweep: int | None) -> None:
+    """Listings missed and listings back are marked as such; the source's latest whole sweep is this one."""
+    names = {"source": source.pk, "sweep": sweep}
+    with connection.cursor() as cursor:
+        cursor.execute(MISSED, names)
+        gone = [(listing, asset) for listing, asset, delisted in cursor.fetchall() if delisted]
+        cursor.execute(BACK, names)
+        back = [(listing, asset) for listing, asset, was_delisted in cursor.fetchall() if was_delisted]
+        cursor.execute("UPDATE assets_source SET last_sweep_at = now() WHERE id = %s", [source.pk])
+    Event.objects.bulk_create(
+        [
+            Event(listing_id=listing, kind=Event.Kind.DELISTED, detail=f"missing from {SWEEPS_MISSED} whole sweeps")
+            for listing, _ in gone
+        ]
+        + [Event(listing_id=listing, kind=Event.Kind.RELISTED) for listing, _ in back]
+    )
+    reprice({asset for _, asset in gone + back})

@@ -1,0 +1,157 @@
+"""Celery's entry points, and the one retry policy of the code base.
+
+A message is a hint: it names a row, and the row says what there is to do. A lost message is sent again by `reconcile`,
+a doubled one finds nothing left. What waiting can cure (`Unavailable`) is tried again with exponential backoff and full
+jitter, no sooner than the source asks; the time of the next attempt is in the database, so that it survives the broker.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from celery import Task, shared_task
+from django.conf import settings
+from django.db import OperationalError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from kombu.exceptions import OperationalError as BrokerError
+
+from ingestion import finish, pipeline, reconciling, retention, runs
+from ingestion.errors import BudgetSpent, Malformed, RateLimited, Refused, Unavailable
+from ingestion.gate import CircuitOpen, Throttled
+from ingestion.lease import LeaseLost, claim
+from ingestion.logs import about
+from ingestion.models import Run
+
+log = logging.getLogger(__name__)
+
+#: No message waits longer than this (a quarter of the broker's visibility timeout is 225 s): later times are in the
+#: database, and the reconciler sends them.
+LONGEST_COUNTDOWN = 60.0
+LONGEST_BACKOFF = 600.0
+
+
+class PageTask(Task):
+    """What every task that carries a page does: the source's own word on when to come back wins over the backoff."""
+
+    autoretry_for = (Unavailable, OperationalError)
+    retry_backoff = True
+    retry_backoff_max = int(LONGEST_BACKOFF)
+    retry_jitter = True
+
+    def retry(self, *args: Any, exc: Exception | None = None, countdown: float | None = None, **kwargs: Any) -> Any:
+        if isinstance(exc, Unavailable) and exc.retry_after is not None:
+            countdown = exc.retry_after
+        return super().retry(*args, exc=exc, countdown=min(countdown or 0.0, LONGEST_COUNTDOWN), **kwargs)
+
+
+def send(task: Task, *args: object) -> None:
+    """The message is with the broker after the commit. When it can't be, the work stays in the database for the reconciler."""
+
+    def publish() -> None:
+        try:
+            task.apply_async(args)
+        except (BrokerError, OSError) as error:
+            log.warning(
+                "broker is away, the work stays in the database", extra={"task": task.name, "error": str(error)}
+            )
+
+    transaction.on_commit(publish)
+
+
+def backoff(strikes: int) -> float:
+    """Seconds before attempt `strikes` + 1: full jitter over an exponentially growing span."""
+    return random.uniform(0, min(settings.ETL_BACKOFF_SECONDS * 2 ** (strikes - 1), LONGEST_BACKOFF))
+
+
+@shared_task(ignore_result=True)
+def start(slug: str) -> None:
+    """Beat's message: the source's run of this schedule slot is queued, once, however many beats there are."""
+    run = runs.start_slot(slug)
+    if run is not None:
+        send(fetch, run.pk)
+
+
+@shared_task(bind=True, base=PageTask, max_retries=None)
+def fetch(self: PageTask, run_id: int) -> None:
+    """The rest of the run's sweep is stored, and each page is sent to be normalized."""
+    carry(run_id, on_page=partial(send, normalize))
+
+
+@shared_task(bind=True, base=PageTask, max_retries=10)
+def normalize(self: PageTask, page_id: int) -> None:
+    """The page's records are in the tables."""
+    with about(page_id=page_id):
+        pipeline.normalize(page_id)
+
+
+@shared_task(ignore_result=True)
+def reconcile() -> None:
+    """Dead workers' runs are taken over, lost messages sent again, stale prices leave the consensus."""
+    left = reconciling.reconcile()
+    for run_id in left.runs:
+        send(fetch, run_id)
+    for page_id in left.pages:
+        send(normalize, page_id)
+
+
+@shared_task(ignore_result=True)
+def prune() -> None:
+    """Retention is applied."""
+    retention.prune()
+
+
+def carry(run_id: int, on_page: pipeline.OnPage) -> None:
+    """One attempt at the run's fetching. Raises Unavailable when it is worth another attempt, with its time in the row."""
+    claimed = claim(run_id)
+    if claimed is None:
+        return
+    run, lease = claimed
+    with about(run_id=run_id, source=run.source.slug), lease:
+        log.info("fetching", extra={"sweep": run.sweep, "takeovers": run.takeovers})
+        try:
+            pipeline.fetch(run, lease, on_page)
+        except LeaseLost as lost:
+            log.warning("lease lost", extra={"error": str(lost)})
+        except pipeline.Cancelled as stop:
+            finish.fetched(run_id, Run.Status.CANCELLED, str(stop))
+        except pipeline.StoppedOnPurpose as stop:
+            finish.fetched(run_id, Run.Status.FAILED, str(stop))
+        except (Refused, Malformed) as error:
+            finish.fetched(run_id, Run.Status.FAILED, str(error))
+        except Unavailable as error:
+            wait(run, error)
+        except OperationalError:
+            raise
+        except Exception as error:
+            # Our own bug: it fails at once and loudly, and waiting would not mend it.
+            finish.fetched(run_id, Run.Status.FAILED, f"A fault of cryptoetl itself: {type(error).__name__}: {error}")
+            raise
+        else:
+            finish.fetched(run_id, Run.Status.COMPLETED)
+
+
+def wait(run: Run, error: Unavailable) -> None:
+    """The run's next attempt is due, or the run is over: raises the error in the first case."""
+    pages = Run.objects.values_list("pages", flat=True).get(pk=run.pk)
+    if isinstance(error, BudgetSpent | CircuitOpen):
+        over = Run.Status.PARTIAL if pages or isinstance(error, BudgetSpent) else Run.Status.FAILED
+        return finish.fetched(run.pk, over, str(error))
+    strikes = Run.objects.values_list("strikes", flat=True).get(pk=run.pk) + (not isinstance(error, Throttled))
+    if strikes > settings.ETL_RETRY_ATTEMPTS:
+        limited = isinstance(error, RateLimited) and pages
+        tried = f" ({strikes} attempts)" if strikes > 1 else ""
+        return finish.fetched(run.pk, Run.Status.PARTIAL if limited else Run.Status.FAILED, f"{error}{tried}")
+    seconds = backoff(strikes) if error.retry_after is None else error.retry_after
+    log.warning("waiting", extra={"seconds": round(seconds, 2), "error": str(error), "attempt": strikes})
+    Run.objects.filter(pk=run.pk).update(
+        due_at=Now() + timedelta(seconds=seconds),
+        strikes=strikes,
+        retries=F("retries") + 1,
+        error=str(error)[:2000],
+    )
+    raise type(error)(str(error), seconds) from None
