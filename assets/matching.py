@@ -98,7 +98,7 @@ class Neighbours:
             cursor.execute(sql, parameters)
             found = []
             for row in cursor.fetchall():
-                listing = Listing(*row[5:16], contracts=tuple(row[16] or ()), observed_at=row[17])
+                listing = Listing(*row[5:16], contracts=tuple(row[16]), observed_at=row[17])
                 self.stored[listing.key] = Stored(*row[:5])
                 found.append(listing)
         return found
@@ -214,7 +214,7 @@ def write(
                             asset,
                             listing.symbol,
                             listing.name,
-                            Json(list(listing.contracts)),
+                            list(listing.contracts),
                             *evidence,
                         )
                     )
@@ -223,7 +223,7 @@ def write(
                     moved.append((place.listing_id, asset, *evidence))
                     touched |= {place.asset_id, asset}
                 if listing.key in fresh:
-                    renamed.append((place.listing_id, listing.symbol, listing.name, Json(list(listing.contracts))))
+                    renamed.append((place.listing_id, listing.symbol, listing.name, list(listing.contracts)))
                     touched.add(asset)
         if new_listings:
             execute_values(cursor, INSERT_LISTINGS, new_listings, page_size=10_000)
@@ -248,13 +248,13 @@ def write(
 
 INSERT_LISTINGS = """
 INSERT INTO assets_listing (source_id, source_asset_id, asset_id, symbol, name, contracts, method, confidence, reasons)
-SELECT source.id, new.source_asset_id, new.asset_id, new.symbol, new.name, new.contracts::jsonb, new.method, new.confidence, new.reasons::jsonb
+SELECT source.id, new.source_asset_id, new.asset_id, new.symbol, new.name, new.contracts::text[], new.method, new.confidence, new.reasons::jsonb
 FROM (VALUES %s) new (source, source_asset_id, asset_id, symbol, name, contracts, method, confidence, reasons)
 JOIN assets_source source ON source.slug = new.source
 ORDER BY source.id, new.source_asset_id
 """
 RENAME = """
-UPDATE assets_listing listing SET symbol = new.symbol, name = new.name, contracts = new.contracts::jsonb
+UPDATE assets_listing listing SET symbol = new.symbol, name = new.name, contracts = new.contracts::text[]
 FROM (VALUES %s) new (id, symbol, name, contracts) WHERE listing.id = new.id
 """
 MOVE = """

@@ -10,6 +10,7 @@ Every number is an exact decimal of any size; null means that the source did not
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -117,7 +118,9 @@ class Listing(models.Model):
     asset = models.ForeignKey(Asset, models.PROTECT, related_name="listings")
     symbol = models.TextField(blank=True)
     name = models.TextField(blank=True)
-    contracts = models.JSONField(default=list, db_default=[], help_text="chain:address, where the source gives them.")
+    contracts = ArrayField(
+        models.TextField(), default=list, db_default=[], help_text="chain:address, where the source gives them."
+    )
     first_seen_at = models.DateTimeField(db_default=Now())
     last_seen_at = models.DateTimeField(null=True, blank=True, help_text="Null while the latest whole sweep held it.")
     missed_sweeps = models.SmallIntegerField(default=0, db_default=0)

@@ -136,7 +136,7 @@ def merge(source: Source, records: Sequence[tuple[int, AssetRecord]], page_id: i
 def known_listings(source: Source, ids: Iterable[str]) -> dict[str, Known]:
     with connection.cursor() as cursor:
         cursor.execute(KNOWN, [source.pk, list(ids)])
-        return {row[0]: Known(*row[1:5], contracts=tuple(row[5] or ()), digest=row[6]) for row in cursor.fetchall()}
+        return {row[0]: Known(*row[1:5], contracts=tuple(row[5]), digest=row[6]) for row in cursor.fetchall()}
 
 
 def settle_identities(source: Source, records: Iterable[AssetRecord], known: dict[str, Known]) -> set[int]:
