@@ -14,8 +14,7 @@ from decimal import Decimal
 from uuid import uuid4
 
 from cryptoetl.demo import history, numbers
-from cryptoetl.demo.coins import Coin
-from cryptoetl.demo.generated import GeneratedCoin, coingecko_item
+from cryptoetl.demo.generated import AnyCoin, GeneratedCoin, coingecko_item
 from cryptoetl.demo.market import Market
 from cryptoetl.demo.message import Reply, Request
 from cryptoetl.demo.walk import DAY, jitter
@@ -83,15 +82,15 @@ def _markets(request: Request, market: Market) -> Reply:
 
 def _writer(
     market: Market, exact: bool, spans: list[str], bridged: bool, start: int
-) -> Callable[[Coin | GeneratedCoin, int | None, int], str]:
+) -> Callable[[AnyCoin, int | None, int], str]:
     times: dict[int, str] = {}
 
-    def price_text(coin: Coin, price: Decimal) -> str:
+    def price_text(coin: AnyCoin, price: Decimal) -> str:
         if market.is_fixed(coin, "coingecko"):
             return numbers.ruby(price)
         return numbers.ruby(price) if exact else numbers.rounded(price)
 
-    def write(coin: Coin | GeneratedCoin, rank: int | None, place: int) -> str:
+    def write(coin: AnyCoin, rank: int | None, place: int) -> str:
         more = f',"market_cap_rank_with_rehypothecated":{start + place + 1}' if bridged else ""
         if isinstance(coin, GeneratedCoin) and not market.is_fixed(coin, "coingecko"):
             more += "".join(f',"price_change_percentage_{name}_in_currency":0.5' for name in spans)
@@ -108,7 +107,7 @@ def _writer(
     return write
 
 
-def _item(market: Market, coin: Coin, rank: int | None, more: str, text: Callable[[Coin, Decimal], str]) -> str:
+def _item(market: Market, coin: AnyCoin, rank: int | None, more: str, text: Callable[[AnyCoin, Decimal], str]) -> str:
     price, before = market.price(coin), market.price(coin, ago=DAY)
     cap, cap_before = market.market_cap(coin), market.market_cap(coin, ago=DAY)
     diluted = (
@@ -152,7 +151,7 @@ def _item(market: Market, coin: Coin, rank: int | None, more: str, text: Callabl
     return "{" + ",".join(f'"{name}":{value}' for name, value in fields) + more + "}"
 
 
-def _roi(coin: Coin) -> str:
+def _roi(coin: AnyCoin) -> str:
     """One in eight has once been sold for something, and says what became of it."""
     luck = jitter(0, coin.key, 3)
     if luck < 0.75 or "stable" in coin.traits:
@@ -222,7 +221,7 @@ def _headers(*, cached: bool = True) -> dict[str, str]:
     }
 
 
-def _time(market: Market, coin: Coin | GeneratedCoin) -> str:
+def _time(market: Market, coin: AnyCoin) -> str:
     return market.observed_at(coin).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from cryptoetl.demo import history, numbers
-from cryptoetl.demo.coins import Coin
-from cryptoetl.demo.generated import GeneratedCoin, coinpaprika_item
+from cryptoetl.demo.generated import AnyCoin, GeneratedCoin, coinpaprika_item
 from cryptoetl.demo.market import Market
 from cryptoetl.demo.message import HTML, Reply, Request
 from cryptoetl.demo.walk import DAY, jitter
@@ -63,7 +62,7 @@ def respond(request: Request, market: Market, account: Account) -> Reply:
     return error(404, "path not found")
 
 
-def _chosen(market: Market, account: Account) -> list[tuple[Coin, int]]:
+def _chosen(market: Market, account: Account) -> list[tuple[AnyCoin, int]]:
     ranked = [(coin, rank or 0) for coin, rank in market.ranked(_SOURCE)]
     return ranked[: account.assets] if account.plan == "free" else ranked
 
@@ -80,9 +79,7 @@ def _tickers(request: Request, market: Market, account: Account) -> Reply:
     return Reply(items=[_ticker(market, coin, rank, account, times) for coin, rank in chosen], headers=_headers())
 
 
-def _ticker(
-    market: Market, coin: Coin | GeneratedCoin, rank: int, account: Account, times: dict[int, str] | None = None
-) -> str:
+def _ticker(market: Market, coin: AnyCoin, rank: int, account: Account, times: dict[int, str] | None = None) -> str:
     """One item. Generated coins of one tick share their time, which `times` keeps."""
     paid = account.plan != "free"
     if isinstance(coin, GeneratedCoin) and not market.is_fixed(coin, _SOURCE):
@@ -205,7 +202,7 @@ def _key_info(account: Account) -> Reply:
     return Reply(text=json.dumps(text, separators=(",", ":")), headers=_headers())
 
 
-def _time(market: Market, coin: Coin | GeneratedCoin) -> str:
+def _time(market: Market, coin: AnyCoin) -> str:
     return market.observed_at(coin, _SOURCE).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

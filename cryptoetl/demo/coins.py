@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 COINS_CSV = Path(__file__).with_name("coins.csv")
 
@@ -74,7 +75,7 @@ def bundled_coins() -> tuple[Coin, ...]:
 
 
 def make_coin(
-    coingecko_id: str = "", *, symbol: str = "", name: str = "", price: Decimal | str | int = 1, **more
+    coingecko_id: str = "", *, symbol: str = "", name: str = "", price: Decimal | str | int = 1, **more: Any
 ) -> Coin:
     """A coin for a test; what is left out is derived (`new-coin` is New Coin, NEW, `new-new-coin` at CoinPaprika)."""
     name = name or coingecko_id.replace("-", " ").title()

@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
+from cryptoetl.demo.coins import Coin
+
 _UNIT = 10**8
 
 
@@ -84,6 +86,10 @@ class GeneratedCoin:
 
     def _base(self) -> int:
         return 5_000_000_000_000 // (self.index + 1) + 1_234_567
+
+
+#: Whatever a market may hold.
+AnyCoin = Coin | GeneratedCoin
 
 
 def generated_coins(count: int) -> list[GeneratedCoin]:

@@ -4,40 +4,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
-from hashlib import md5
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from cryptoetl.demo import coingecko, coinpaprika, control, exchange, wire
-from cryptoetl.demo.message import Reply, Request
+from cryptoetl.demo import control, wire
+from cryptoetl.demo.message import Request
+from cryptoetl.demo.replies import PREFIXES, Outgoing
 
 if TYPE_CHECKING:
     from cryptoetl.demo.server import Call, ProviderServer
-
-_SOURCES = {coingecko.PREFIX: "coingecko", coinpaprika.PREFIX: "coinpaprika", exchange.PREFIX: "csv"}
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """An answer as bytes."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @classmethod
-    def of(cls, reply: Reply, *, zipped: bool) -> Outgoing:
-        body = reply.body()
-        headers = {"content-type": reply.content_type, **reply.headers, "x-demo": "cryptoetl"}
-        # CoinGecko and the CSV say when nothing is new; CoinPaprika was never seen to.
-        if reply.status == 200 and reply.headers.get("cf-cache-status") != "DYNAMIC":
-            headers["etag"] = f'W/"{md5(body, usedforsecurity=False).hexdigest()}"'
-        if zipped and len(body) > 512:
-            headers["content-encoding"] = "gzip"
-            body = wire.compressed(body)
-        return cls(reply.status, headers, body)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -62,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, params = self._asked()
-        for prefix, source in _SOURCES.items():
+        for source, prefix in PREFIXES.items():
             if path.startswith(prefix + "/"):
                 headers = {name.lower(): text for name, text in self.headers.items()}
                 return self._answer(Request(source, path.removeprefix(prefix), params, headers))
@@ -92,14 +68,14 @@ class Handler(BaseHTTPRequestHandler):
         zipped = "gzip" in request.headers.get("accept-encoding", "")
         entry = provider.script.take(request) if self.faults else None
         if entry is None:
-            answer = provider.genuine(request, zipped=zipped)
+            answer = provider.replies.genuine(request, zipped=zipped)
             if request.headers.get("if-none-match") == answer.headers.get("etag", ""):
                 answer = Outgoing(304, {"etag": answer.headers["etag"]}, b"")
             call.status = answer.status
             return out.send(answer.status, answer.headers, answer.body)
         call.fault = entry.fault.value
         on_wire = entry.fault in wire.FAULTS
-        answer = Outgoing.of(provider.faulty(entry, request), zipped=zipped and not on_wire)
+        answer = Outgoing.of(provider.replies.faulty(entry, request), zipped=zipped and not on_wire)
         if on_wire:
             return out.misbehave(entry.fault, entry.options, answer.status, answer.headers, answer.body)
         call.status = answer.status

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from cryptoetl.demo import numbers
-from cryptoetl.demo.coins import Coin
+from cryptoetl.demo.generated import AnyCoin
 from cryptoetl.demo.market import Market
 from cryptoetl.demo.walk import DAY
 
@@ -32,7 +32,7 @@ class Forbidden(ValueError):
     """The plan does not have this interval."""
 
 
-def chart_times(market: Market, coin: Coin, params: Mapping[str, str], *, ranged: bool) -> list[float]:
+def chart_times(market: Market, coin: AnyCoin, params: Mapping[str, str], *, ranged: bool) -> list[float]:
     """Unix times of CoinGecko's points: every 5 minutes for a day, hourly to 90 days, else daily at midnight."""
     now = _now(market, coin)
     if ranged:
@@ -53,7 +53,7 @@ def chart_times(market: Market, coin: Coin, params: Mapping[str, str], *, ranged
     return _steps(start, end, 300 if length <= DAY else 3_600 if length <= 90 * DAY else DAY)
 
 
-def chart(market: Market, coin: Coin, times: Sequence[float]) -> str:
+def chart(market: Market, coin: AnyCoin, times: Sequence[float]) -> str:
     prices, caps, volumes = [], [], []
     for moment in times:
         at = moment - market.origin.timestamp()
@@ -65,7 +65,7 @@ def chart(market: Market, coin: Coin, times: Sequence[float]) -> str:
     return f'{{"prices":[{",".join(prices)}],"market_caps":[{",".join(caps)}],"total_volumes":[{",".join(volumes)}]}}'
 
 
-def ticks(market: Market, coin: Coin, params: Mapping[str, str]) -> list[str]:
+def ticks(market: Market, coin: AnyCoin, params: Mapping[str, str]) -> list[str]:
     """CoinPaprika's points as texts, oldest first. The free plan has days for a year and hours for a day."""
     now = _now(market, coin)
     start = _unix(params, "start")
@@ -91,7 +91,7 @@ def ticks(market: Market, coin: Coin, params: Mapping[str, str]) -> list[str]:
     return items
 
 
-def _now(market: Market, coin: Coin) -> float:
+def _now(market: Market, coin: AnyCoin) -> float:
     return (market.origin.timestamp() + market.seconds(coin)) if market.live else market.observed_at(coin).timestamp()
 
 

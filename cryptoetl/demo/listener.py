@@ -18,7 +18,7 @@ class Listener:
     def __init__(self, host: str, port: int, handle: Callable[[socket.socket, tuple[str, int]], object]) -> None:
         self._socket = socket.create_server((host, port), backlog=256)
         self._socket.setblocking(False)
-        self.host, self.port = self._socket.getsockname()[:2]
+        self.port: int = self._socket.getsockname()[1]
         self._handle = handle
         self._wake, self._waker = socket.socketpair()
         self._lock = threading.Lock()

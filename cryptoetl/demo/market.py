@@ -14,19 +14,16 @@ from bisect import insort
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
-from functools import lru_cache
 
 from cryptoetl.demo.coins import Coin
-from cryptoetl.demo.generated import GeneratedCoin
-from cryptoetl.demo.walk import DAY, jitter, walk
+from cryptoetl.demo.generated import AnyCoin, GeneratedCoin
+from cryptoetl.demo.pricing import price_at
+from cryptoetl.demo.walk import jitter, walk
 
 #: Tick 0 of a live market; the figures of coins.csv are those of this moment.
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 #: The words that a market knows for its sources.
 SOURCES = ("coingecko", "coinpaprika", "csv")
-#: How far the sources differ where they agree, as a fraction: any two of them stay within 0.2 percent.
-_NOISE = {"coingecko": 0.0, "coinpaprika": 0.0008, "csv": 0.0006}
-_PRICE = Context(prec=16)
 
 
 class Market:
@@ -34,7 +31,7 @@ class Market:
 
     def __init__(
         self,
-        coins: Iterable[Coin],
+        coins: Iterable[AnyCoin],
         *,
         seed: int = 1,
         interval: float = 60.0,
@@ -51,7 +48,7 @@ class Market:
         self.started_at = started_at or datetime.fromtimestamp(round(time.time(), 3), UTC)
         self._fixed_times = started_at is not None
         self._lock = threading.RLock()
-        self._coins: dict[str, Coin] = {coin.key: coin for coin in coins}
+        self._coins: dict[str, AnyCoin] = {coin.key: coin for coin in coins}
         self._large = len(self._coins) > 5_000
         self._times = [self.started_at.timestamp()]
         self._tick = 0
@@ -59,7 +56,7 @@ class Market:
         self._prices: dict[tuple[str, str], Decimal] = {}
         self._gone: set[tuple[str, str]] = set()
         self._changes = 0
-        self._ranked: dict[str, tuple[tuple[int, int, bool], list[tuple[Coin, int | None]]]] = {}
+        self._ranked: dict[str, tuple[tuple[int, int, bool], list[tuple[AnyCoin, int | None]]]] = {}
 
     # What a test may do to the market.
 
@@ -121,19 +118,19 @@ class Market:
             return math.floor((time.time() - EPOCH.timestamp()) / self.interval)
         return self._tick
 
-    def coin(self, name: str) -> Coin:
+    def coin(self, name: str) -> AnyCoin:
         """By CoinGecko's id, else by CoinPaprika's. KeyError if no source ever listed it."""
         coin = self._coins.get(name) or next((one for one in self._coins.values() if one.coinpaprika_id == name), None)
         if coin is None:
             raise KeyError(f"the market has no coin {name!r}")
         return coin
 
-    def coins(self) -> list[Coin]:
+    def coins(self) -> list[AnyCoin]:
         """All that were ever listed."""
         with self._lock:
             return list(self._coins.values())
 
-    def listed(self, source: str, coin: Coin) -> bool:
+    def listed(self, source: str, coin: AnyCoin) -> bool:
         """Whether the source shows the coin now."""
         if (self._gone and (source, coin.key) in self._gone) or (
             "delisted" in coin.traits and self._delisting_is_over()
@@ -143,7 +140,7 @@ class Market:
             return "csv" in coin.traits
         return bool(coin.coingecko_id if source == "coingecko" else coin.coinpaprika_id)
 
-    def ranked(self, source: str) -> list[tuple[Coin, int | None]]:
+    def ranked(self, source: str) -> list[tuple[AnyCoin, int | None]]:
         """What the source lists, largest market cap first, with its rank.
 
         CoinGecko ranks neither a coin without a known supply nor a wrapped one; CoinPaprika ranks them all.
@@ -155,13 +152,13 @@ class Market:
                 known = self._ranked[source] = (version, self._rank(source))
             return known[1]
 
-    def seconds(self, coin: Coin) -> float:
+    def seconds(self, coin: AnyCoin) -> float:
         """Where the coin stands on the walk, in seconds after EPOCH."""
         if "stale" in coin.traits:
             return 0.0
         return self.tick_of(coin) * self.interval
 
-    def observed_at(self, coin: Coin, source: str = "coingecko") -> datetime:
+    def observed_at(self, coin: AnyCoin, source: str = "coingecko") -> datetime:
         """The source's time of its newest word on the coin."""
         if isinstance(coin, GeneratedCoin):
             return self._time_of(self.tick_of(coin))
@@ -170,13 +167,13 @@ class Market:
             return self.started_at - self.stale_by - timedelta(seconds=round(lag, 3))
         return self._time_of(self.tick_of(coin)) - timedelta(seconds=round(lag, 3))
 
-    def is_fixed(self, coin: Coin, source: str) -> bool:
+    def is_fixed(self, coin: AnyCoin, source: str) -> bool:
         """Whether a test has set the price; it is then served to the last digit, never rounded."""
         if not self._prices:
             return False
         return (source, coin.key) in self._prices or ("", coin.key) in self._prices
 
-    def price(self, coin: Coin, source: str = "coingecko", *, ago: float = 0.0) -> Decimal:
+    def price(self, coin: AnyCoin, source: str = "coingecko", *, ago: float = 0.0) -> Decimal:
         """Dollars now, or so many seconds before the coin's newest word."""
         if ago == 0:
             fixed = self._prices.get((source, coin.key), self._prices.get(("", coin.key)))
@@ -184,18 +181,11 @@ class Market:
                 return fixed
         return self.price_at(coin, self.seconds(coin) - ago, source)
 
-    def price_at(self, coin: Coin, at: float, source: str = "coingecko") -> Decimal:
-        """Dollars `at` seconds after EPOCH, by the walk alone."""
-        if isinstance(coin, GeneratedCoin):
-            return coin.price_on(round(at / self.interval))
-        noise = _NOISE[source] * (0.2 if coin.swing < 0.01 else 1.0)
-        beside = noise and noise * jitter(self.seed, f"{source}:{coin.key}", math.floor(at / self.interval))
-        beside += {"coinpaprika": coin.coinpaprika_off, "csv": coin.csv_off}.get(source, 0.0) / 100
-        factor = math.exp(_drift(self.seed, coin, at)) * (1 + beside)
-        # Ten digits of the float, then exact: the last bits of exp() may differ between machines, prices may not.
-        return _PRICE.multiply(coin.price, Decimal(f"{factor:.10g}"))
+    def price_at(self, coin: AnyCoin, at: float, source: str = "coingecko") -> Decimal:
+        """Dollars `at` seconds after the origin, by the walk alone."""
+        return price_at(coin, at, source, self.seed, self.interval)
 
-    def market_cap(self, coin: Coin, source: str = "coingecko", *, ago: float = 0.0) -> Decimal | None:
+    def market_cap(self, coin: AnyCoin, source: str = "coingecko", *, ago: float = 0.0) -> Decimal | None:
         """Whole dollars; None where the supply is unknown."""
         if coin.circulating_supply is None:
             return None
@@ -203,14 +193,14 @@ class Market:
             Decimal(1), context=Context(prec=60)
         )
 
-    def volume_24h(self, coin: Coin, at: float | None = None) -> Decimal:
+    def volume_24h(self, coin: AnyCoin, at: float | None = None) -> Decimal:
         """Dollars traded in a day, to the cent."""
         at = self.seconds(coin) if at is None else at
         size = walk(self.seed, f"volume:{coin.key}", at) - walk(self.seed, f"volume:{coin.key}", 0.0)
         volume = (coin.volume_24h or Decimal(0)) * Decimal(f"{math.exp(0.25 * math.tanh(size)):.10g}")
         return volume.quantize(Decimal("0.01"))
 
-    def percent_change(self, coin: Coin, ago: float, source: str = "coingecko") -> float:
+    def percent_change(self, coin: AnyCoin, ago: float, source: str = "coingecko") -> float:
         """Percent since `ago` seconds before the coin's newest word."""
         before = self.price(coin, source, ago=ago)
         return float((self.price(coin, source) - before) / before * 100) if before else 0.0
@@ -231,7 +221,7 @@ class Market:
             return len(self._times) - 1
         return self.tick
 
-    def tick_of(self, coin: Coin) -> int:
+    def tick_of(self, coin: AnyCoin) -> int:
         """How many ticks the coin has gone; a coin moved alone has gone on its own."""
         if self.live:
             return self.tick
@@ -244,11 +234,11 @@ class Market:
     def _delisting_is_over(self) -> bool:
         return self.delist_after is not None and datetime.now(UTC) - self.started_at >= self.delist_after
 
-    def _rank(self, source: str) -> list[tuple[Coin, int | None]]:
+    def _rank(self, source: str) -> list[tuple[AnyCoin, int | None]]:
         coins = [coin for coin in self._coins.values() if self.listed(source, coin)]
         if not self._large:
             coins.sort(key=lambda coin: -(self.market_cap(coin, source) or Decimal(0)))
-        ranked: list[tuple[Coin, int | None]] = []
+        ranked: list[tuple[AnyCoin, int | None]] = []
         rank = 0
         for coin in coins:
             if source == "coingecko" and (coin.circulating_supply is None or "wrapped" in coin.traits):
@@ -257,21 +247,3 @@ class Market:
                 rank += 1
                 ranked.append((coin, rank))
         return ranked
-
-
-@lru_cache(maxsize=16_384)
-def _origin(seed: int, coin: Coin) -> tuple[float, float]:
-    """Where the walk stands at EPOCH, and what its first day lacks to be the change that coins.csv states."""
-    here = _walked(seed, coin, 0.0)
-    return here, math.log1p(coin.percent_change_24h / 100) - (here - _walked(seed, coin, -DAY))
-
-
-def _drift(seed: int, coin: Coin, at: float) -> float:
-    """The logarithm of the price over that of EPOCH."""
-    here, lacking = _origin(seed, coin)
-    return _walked(seed, coin, at) - here + lacking * max(-1.0, min(0.0, at / DAY))
-
-
-def _walked(seed: int, coin: Coin, at: float) -> float:
-    """Every coin follows the whole market a little, and its own way more."""
-    return coin.swing * (0.6 * walk(seed, "the market", at) + 0.8 * walk(seed, coin.walk_key, at))

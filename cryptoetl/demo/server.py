@@ -9,25 +9,24 @@ Everything can also be done over HTTP from the same machine (control.py), for te
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from cryptoetl.demo import coingecko, coinpaprika, damage, exchange, wire
-from cryptoetl.demo.answers import answer
+from cryptoetl.demo import damage, exchange
 from cryptoetl.demo.coins import Coin, bundled_coins, make_coin
 from cryptoetl.demo.faults import Entry, Fault, Script
 from cryptoetl.demo.generated import generated_coins
-from cryptoetl.demo.handler import Handler, Outgoing
+from cryptoetl.demo.handler import Handler
 from cryptoetl.demo.listener import Listener
 from cryptoetl.demo.market import SOURCES, Market
-from cryptoetl.demo.message import HTML, Reply, Request
-
-PREFIXES = {"coingecko": coingecko.PREFIX, "coinpaprika": coinpaprika.PREFIX, "csv": exchange.PREFIX}
+from cryptoetl.demo.message import Request
+from cryptoetl.demo.replies import PREFIXES, Replies
 
 
 @dataclass(slots=True)
@@ -90,9 +89,8 @@ class ProviderServer:
         self._arrived = threading.Condition()
         self._calls: list[Call] = []
         self._elsewhere_calls: list[Call] = []
-        self._cache: dict[object, Outgoing] = {}
-        self._cached_version: object = None
-        self._rendering = threading.Lock()
+        self._starting = threading.Lock()
+        self.replies = Replies(self)
 
     # Its life.
 
@@ -106,7 +104,7 @@ class ProviderServer:
     def start(self) -> None:
         """Answers from now on. OSError if the port is taken."""
         self.stopping.clear()
-        self._listener = Listener(self._host, self._port, lambda *place: Handler(*place, self, self._calls))
+        self._listener = Listener(self._host, self._port, self._handle)
         self._port = self._listener.port
         self._listener.start()
 
@@ -209,7 +207,9 @@ class ProviderServer:
         pages = -(-len(self.market.ranked("coingecko")) // per_page)
         for page in range(1, pages + 1):
             asked = {"vs_currency": "usd", **params, "per_page": str(per_page), "page": str(page)}
-            self.genuine(Request("coingecko", "/coins/markets", asked, {"accept-encoding": "gzip"}), zipped=True)
+            self.replies.genuine(
+                Request("coingecko", "/coins/markets", asked, {"accept-encoding": "gzip"}), zipped=True
+            )
         return pages
 
     # What the handler asks.
@@ -222,58 +222,16 @@ class ProviderServer:
             self._arrived.notify_all()
         return call
 
-    def reply(self, request: Request) -> Reply:
-        """What the source says to the request, faults apart."""
-        key = self.keys.get(request.source)
-        made = sum(1 for call in self._calls if call.source == request.source) if "key" in request.path else 0
-        if request.source == "coingecko":
-            return coingecko.respond(request, self.market, coingecko.Account(key, calls_made=made))
-        if request.source == "coinpaprika":
-            plan, assets = self.coinpaprika_plan, self.coinpaprika_assets
-            account = coinpaprika.Account(key, plan, assets, calls_made=made)
-            return coinpaprika.respond(request, self.market, account)
-        return exchange.respond(request, self.market)
+    def _handle(self, connection: socket.socket, address: tuple[str, int]) -> None:
+        Handler(connection, address, self, self._calls)
 
-    def genuine(self, request: Request, *, zipped: bool) -> Outgoing:
-        """The same, ready to be sent; made once for every state of the market."""
-        if self.keys or "key" in request.path:
-            return Outgoing.of(self.reply(request), zipped=zipped)
-        key = (request.source, request.path, tuple(sorted(request.params.items())), zipped, self.coinpaprika_plan)
-        with self._rendering:
-            version = self.market.version
-            if version != self._cached_version:
-                self._cache.clear()
-                self._cached_version = version
-            if key not in self._cache:
-                self._cache[key] = Outgoing.of(self.reply(request), zipped=zipped)
-            return self._cache[key]
+    def _handle_elsewhere(self, connection: socket.socket, address: tuple[str, int]) -> None:
+        Handler(connection, address, self, self._elsewhere_calls, faults=False)
 
-    def faulty(self, entry: Entry, request: Request) -> Reply:
-        """The reply with the fault in it, as far as that does not concern the connection."""
-        if entry.fault in (Fault.REDIRECT_ELSEWHERE, Fault.REDIRECT_LOOP):
-            return self._redirect(entry, request)
-        if entry.fault in (Fault.SHIFT_TWICE, Fault.SHIFT_MISSED):
-            count = int(entry.options.get("count", 1))
-            return self.reply(replace(request, shift=-count if entry.fault is Fault.SHIFT_TWICE else count))
-        reply = answer(entry.fault, request, entry.options)
-        if reply is not None:
-            return reply
-        if entry.fault in wire.FAULTS:
-            return self.reply(request)
-        return damage.damaged(entry.fault, self.reply(request), entry.options)
-
-    def _redirect(self, entry: Entry, request: Request) -> Reply:
-        host = self.address if entry.fault is Fault.REDIRECT_LOOP else f"http://localhost:{self._other_port()}"
-        query = "&".join(f"{name}={value}" for name, value in request.params.items())
-        target = f"{host}{PREFIXES[request.source]}{request.path}?{query}"
-        return Reply(int(entry.options.get("status", 302)), "", HTML, {"location": target})
-
-    def _other_port(self) -> int:
+    def other_host(self) -> str:
         """Another host as far as HTTP knows: another name, another port. It answers as the real one would."""
-        with self._rendering:
+        with self._starting:
             if self._elsewhere is None:
-                self._elsewhere = Listener(
-                    self._host, 0, lambda *place: Handler(*place, self, self._elsewhere_calls, faults=False)
-                )
+                self._elsewhere = Listener(self._host, 0, self._handle_elsewhere)
                 self._elsewhere.start()
-            return self._elsewhere.port
+            return f"http://localhost:{self._elsewhere.port}"
