@@ -71,6 +71,7 @@ def configure(config: Mapping[str, Any]) -> None:
             "root": {"handlers": ["stderr"], "level": config["level"]},
             "loggers": {
                 "celery.app.trace": {"level": max(config["level"], logging.WARNING)},
+                "celery.worker.strategy": {"level": max(config["level"], logging.WARNING)},
                 "celery.beat": {"level": max(config["level"], logging.WARNING)},
                 "django_celery_beat": {"level": max(config["level"], logging.WARNING)},
                 "django.request": {"level": logging.ERROR},

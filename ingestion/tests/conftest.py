@@ -1,0 +1,65 @@
+"""The system under test: real tables, a real provider on this machine, the pipeline carried in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import connection
+
+from assets.models import Source
+from cryptoetl.demo import ProviderServer
+from ingestion import pipeline, tasks
+from ingestion.errors import Unavailable
+from ingestion.models import Gate, Run
+from ingestion.runs import start_run
+
+
+@pytest.fixture
+def tables(transactional_db: None) -> Iterator[None]:
+    """Empty tables; what the flush after a test does not know of (partitions of price points) is emptied before it."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE assets_price_point")
+    yield
+
+
+@pytest.fixture
+def provider(settings) -> Iterator[ProviderServer]:
+    """A provider of its own for the test, and settings that lead to it; retries come at once."""
+    with ProviderServer() as server:
+        point_at(server, settings)
+        yield server
+
+
+def point_at(server: ProviderServer, settings) -> None:
+    settings.COINGECKO_BASE_URL = server.url("coingecko")
+    settings.COINPAPRIKA_BASE_URL = server.url("coinpaprika")
+    settings.CSV_SOURCE_PATH = server.url("csv")
+    settings.ETL_RATE_LIMIT_REQUESTS = 10_000
+    settings.ETL_BACKOFF_SECONDS = 0.0
+    settings.COINGECKO_COINS = 1000
+
+
+@pytest.fixture
+def ingest(tables: None) -> Callable[..., Run]:
+    """ingest(slug): one run of the source, to its end, in this process; the ended run."""
+    return run_to_end
+
+
+def run_to_end(slug: str, *, full: bool = False, attempts: int = 20) -> Run:
+    run = start_run(Source.objects.get(slug=slug), Run.Trigger.COMMAND, full=full)
+    return carry_to_end(run, attempts)
+
+
+def carry_to_end(run: Run, attempts: int = 20) -> Run:
+    for _ in range(attempts):
+        try:
+            tasks.carry(run.pk, pipeline.normalize)
+        except Unavailable:
+            # What a worker would wait for is not what is tested here.
+            Run.objects.filter(pk=run.pk).update(due_at=run.queued_at)
+            Gate.objects.filter(source=run.source).update(open_until=None)
+        run.refresh_from_db()
+        if run.finished_at:
+            return run
+    raise AssertionError(f"{run} has not ended: {run.status}, {run.error}")

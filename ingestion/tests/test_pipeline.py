@@ -1,0 +1,298 @@
+"""What a run promises while nothing breaks: everything goes in once, exactly, and says so."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+
+from assets.models import Asset, Listing, PricePoint, Quote
+from cryptoetl.demo import Fault, ProviderServer
+from ingestion import pipeline
+from ingestion.models import Checkpoint, RawBody, RawPayload, Reject, Run
+from ingestion.tests.conftest import point_at, run_to_end
+
+
+def written() -> int:
+    """Rows that hold data, as the database counts what was ever written to them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT xmin::text::bigint, count(*) FROM (
+                   SELECT xmin FROM assets_quote UNION ALL SELECT xmin FROM assets_listing
+                   UNION ALL SELECT xmin FROM assets_asset UNION ALL SELECT xmin FROM assets_price_point) rows
+               GROUP BY 1 ORDER BY 1"""
+        )
+        return hash(tuple(cursor.fetchall()))
+
+
+def test_three_sources_meet_in_one_asset(ingest, provider):
+    for slug in ("coinpaprika", "coingecko", "csv"):
+        run = ingest(slug)
+        assert (run.status, run.error) == ("completed", ""), slug
+        assert run.processed == run.inserted > 100
+    bitcoin = Asset.objects.get(slug="bitcoin")
+    assert set(bitcoin.listings.values_list("source__slug", flat=True)) == {"coingecko", "coinpaprika", "csv"}
+    assert bitcoin.quotes_count == 3
+
+
+def test_the_order_of_sources_does_not_matter(ingest, provider):
+    def assets() -> set[tuple[str, tuple[str, ...]]]:
+        return {
+            (asset.slug, tuple(sorted(f"{one.source.slug}:{one.source_asset_id}" for one in asset.listings.all())))
+            for asset in Asset.objects.prefetch_related("listings__source")
+        }
+
+    for slug in ("csv", "coinpaprika", "coingecko"):
+        ingest(slug)
+    backwards = assets()
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE assets_asset, assets_listing, assets_quote CASCADE")
+    Checkpoint.objects.update(cursor=None, in_sweep=False)
+    for slug in ("coingecko", "coinpaprika", "csv"):
+        ingest(slug)
+    assert assets() == backwards
+
+
+def test_an_unchanged_second_run_writes_no_row_and_says_so(ingest, provider):
+    for slug in ("coingecko", "coinpaprika", "csv"):
+        ingest(slug)
+    before, bodies = written(), RawBody.objects.count()
+    for slug in ("coingecko", "coinpaprika", "csv"):
+        run = ingest(slug)
+        assert (run.status, run.inserted, run.updated, run.rejected) == ("completed", 0, 0, 0), slug
+        assert run.unchanged == run.processed > 100
+    assert written() == before
+    assert RawBody.objects.count() == bodies
+
+
+def test_a_changed_price_arrives_and_the_old_one_stays_in_history(ingest, provider):
+    ingest("coingecko")
+    first = Quote.objects.get(listing__source_asset_id="bitcoin")
+    provider.set_price("bitcoin", Decimal("123456.789012345678901234567890"))
+    run = ingest("coingecko")
+    assert run.updated >= 1
+    assert run.inserted == 0
+    now = Quote.objects.get(listing__source_asset_id="bitcoin")
+    assert now.price_usd == Decimal("123456.789012345678901234567890")
+    assert now.observed_at > first.observed_at
+    assert set(PricePoint.objects.filter(listing_id=now.pk).values_list("price_usd", flat=True)) == {first.price_usd, now.price_usd}
+
+
+@pytest.mark.parametrize("price", ["1.234E-17", "1e30", "0.10", "9223372036854775807", "123456789012345678901234567890.123456789"])
+def test_numbers_are_exact_decimals_of_any_size(ingest, provider, price):
+    provider.set_price("bitcoin", Decimal(price))
+    ingest("coingecko")
+    assert Quote.objects.get(listing__source_asset_id="bitcoin").price_usd == Decimal(price)
+
+
+def test_an_older_observation_never_overwrites_a_newer_one(ingest, provider):
+    ingest("coingecko")
+    old = RawPayload.objects.order_by("pk").first()
+    provider.change_prices()
+    ingest("coingecko")
+    newest = list(Quote.objects.order_by("pk").values("pk", "price_usd", "observed_at", "page_id"))
+    for done in pipeline.replay(iter([old])):
+        assert done.inserted == done.updated == 0
+    assert list(Quote.objects.order_by("pk").values("pk", "price_usd", "observed_at", "page_id")) == newest
+
+
+def test_replay_of_everything_changes_nothing(ingest, provider):
+    ingest("coingecko")
+    provider.change_prices()
+    ingest("coingecko")
+    before = written()
+    *_, done = pipeline.replay(RawPayload.objects.order_by("pk").iterator())
+    assert (done.inserted, done.updated, done.failed) == (0, 0, 0)
+    assert done.unchanged > 100
+    assert written() == before
+
+
+def test_replay_from_nothing_gives_what_the_ingestion_gave(ingest, provider):
+    columns = ("listing__source_asset_id", "price_usd", "market_cap", "rank", "observed_at", "page_id", "position", "digest")
+    ingest("coingecko")
+    provider.change_prices()
+    ingest("coingecko")
+    quotes = list(Quote.objects.order_by("listing__source_asset_id").values_list(*columns))
+    points = PricePoint.objects.count()
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE assets_asset, assets_listing, assets_quote, assets_price_point CASCADE")
+    for _ in pipeline.replay(RawPayload.objects.order_by("pk").iterator()):
+        pass
+    assert list(Quote.objects.order_by("listing__source_asset_id").values_list(*columns)) == quotes
+    assert PricePoint.objects.count() == points
+
+
+def test_what_a_source_writes_for_unknown_is_null(ingest, provider):
+    ingest("coinpaprika")
+    ingest("coingecko")
+    assert Quote.objects.filter(max_supply=0).count() == 0
+    assert Quote.objects.filter(source__slug="coinpaprika", market_cap=0).count() == 0
+    assert Quote.objects.filter(source__slug="coinpaprika", max_supply=None).exists()
+    assert Quote.objects.filter(source__slug="coingecko", market_cap=None).exists()
+
+
+def test_a_body_is_kept_exactly_as_received(ingest, provider):
+    import requests
+
+    run = ingest("coinpaprika")
+    body = requests.get(provider.url("coinpaprika") + "/tickers?quotes=USD", timeout=10).content
+    assert pipeline.as_bytes(run.payloads.get().body) == body
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "stored_as"),
+    [
+        (b"plain", "utf-8", "utf-8"),
+        ("Übercoin;1,5\r\n".encode("latin-1"), "latin-1", "latin-1"),
+        ("Übercoin\n".encode("utf-16-le"), "utf-16-le", "utf-16-le"),
+        (b"\xff\xfe\x00binary\x00", "utf-8", "base64"),
+        (b"nul \x00 in text", "utf-8", "base64"),
+        (b"", "utf-8", "utf-8"),
+        (b"what", "no-such-codec", "base64"),
+    ],
+)
+def test_every_body_comes_back_to_the_byte(body, encoding, stored_as):
+    text, codec = pipeline.as_text(body, encoding)
+    assert codec == stored_as
+    assert "\0" not in text
+    assert pipeline.as_bytes(RawBody(text=text, encoding=codec)) == body
+
+
+def test_the_view_for_people_at_psql_shows_every_record_as_received(ingest, provider):
+    for slug in ("coingecko", "csv"):
+        run = ingest(slug)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*), count(DISTINCT (page_id, position)), max(received_at) FROM raw_{slug}")
+            count, places, received_at = cursor.fetchone()
+            assert count == places == run.processed
+            assert received_at is not None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT payload ->> 'name' FROM raw_coingecko WHERE payload ->> 'id' = 'bitcoin'")
+        assert cursor.fetchall() == [("Bitcoin",)]
+
+
+def test_two_coins_with_one_symbol_stay_two(ingest, provider):
+    for slug in ("coingecko", "coinpaprika"):
+        ingest(slug)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT source_id, asset_id FROM assets_listing GROUP BY 1, 2 HAVING count(*) > 1")
+        assert cursor.fetchall() == []
+        cursor.execute("SELECT symbol FROM assets_asset WHERE symbol <> '' GROUP BY 1 HAVING count(*) >= 3")
+        assert cursor.fetchall() != []
+
+
+def test_ten_thousand_coins_in_one_source(ingest, settings):
+    with ProviderServer(generated=10_000, coinpaprika_assets=10_000) as server:
+        point_at(server, settings)
+        settings.COINGECKO_COINS = 10_000
+        for slug, pages in (("coingecko", 40), ("coinpaprika", 1)):
+            run = ingest(slug)
+            assert (run.status, run.pages, run.inserted) == ("completed", pages, 10_000)
+    assert Quote.objects.count() == 20_000
+
+
+def test_a_coin_twice_in_a_sweep_is_one_coin_and_one_missed_is_not_delisted(ingest, settings):
+    with ProviderServer(generated=600) as server:
+        point_at(server, settings)
+        settings.COINGECKO_COINS = 600
+        ingest("coingecko")
+        server.fail("coingecko", Fault.SHIFT_TWICE, match={"page": 2}, count=3)
+        run = ingest("coingecko")
+        assert run.status == "completed"
+        assert Listing.objects.count() == 600
+        server.fail("coingecko", Fault.SHIFT_MISSED, match={"page": 2}, count=3)
+        run = ingest("coingecko")
+        assert run.status == "completed"
+        assert Listing.objects.filter(delisted_at__isnull=False).count() == 0
+        assert Listing.objects.filter(missed_sweeps=1).count() == 3
+        ingest("coingecko")
+        assert Listing.objects.filter(missed_sweeps__gt=0).count() == 0
+
+
+def test_a_coin_missing_from_three_whole_sweeps_is_delisted_kept_and_back_when_it_is_back(ingest, provider):
+    ingest("coingecko")
+    listing = Listing.objects.get(source_asset_id="dogecoin")
+    coin_at = Quote.objects.get(pk=listing.pk)
+    provider.remove("dogecoin", source="coingecko")
+    for missed in (1, 2):
+        ingest("coingecko")
+        listing.refresh_from_db()
+        assert (listing.missed_sweeps, listing.delisted_at) == (missed, None)
+        assert listing.last_seen_at is not None
+    ingest("coingecko")
+    listing.refresh_from_db()
+    assert listing.delisted_at is not None
+    assert Quote.objects.get(pk=listing.pk).price_usd == coin_at.price_usd
+    assert listing.asset.agreement == "none"
+    assert listing.events.get().kind == "delisted"
+
+
+def test_a_run_after_a_whole_sweep_begins_at_the_first_page(ingest, settings):
+    with ProviderServer(generated=600) as server:
+        point_at(server, settings)
+        settings.COINGECKO_COINS = 600
+        for _ in range(2):
+            run = ingest("coingecko")
+            assert (run.pages, run.whole) == (3, True)
+        pages = [call.params.get("page") for call in server.calls_of("coingecko")]
+        assert pages == ["1", "2", "3"] * 2
+
+
+def test_a_failed_run_goes_on_from_its_checkpoint_and_a_full_one_does_not(ingest, settings):
+    with ProviderServer(generated=600) as server:
+        point_at(server, settings)
+        settings.COINGECKO_COINS = 600
+        server.fail("coingecko", Fault.KEY_INVALID, match={"page": 2})
+        run = ingest("coingecko")
+        assert (run.status, run.pages, run.inserted) == ("failed", 1, 250)
+        assert "HTTP 403" in run.error
+        run = ingest("coingecko")
+        assert (run.status, run.pages, run.inserted) == ("completed", 2, 350)
+        server.fail("coingecko", Fault.KEY_INVALID, match={"page": 2})
+        ingest("coingecko")
+        run = ingest("coingecko", full=True)
+        assert (run.status, run.pages, run.processed) == ("completed", 3, 600)
+
+
+def test_fail_after_n_records_stops_at_the_whole_page_of_a_paged_source(ingest, settings):
+    with ProviderServer(generated=600) as server:
+        point_at(server, settings)
+        settings.COINGECKO_COINS = 600
+        settings.FAIL_AFTER_N_RECORDS = 300
+        run = ingest("coingecko")
+        assert (run.status, run.processed) == ("failed", 500)
+        settings.FAIL_AFTER_N_RECORDS = None
+        run = ingest("coingecko")
+        assert (run.status, run.processed) == ("completed", 100)
+
+
+def test_a_failed_run_does_not_poison_the_next_in_the_same_process(ingest, provider):
+    provider.fail("coingecko", Fault.CUT_JSON)
+    failed = ingest("coingecko")
+    assert failed.status == "failed"
+    good = ingest("coingecko")
+    assert (good.status, good.inserted) == ("completed", good.processed)
+
+
+def test_one_run_per_source_at_a_time(tables, provider):
+    from assets.models import Source
+    from ingestion.runs import AlreadyActive, start_run
+
+    source = Source.objects.get(slug="coingecko")
+    run = start_run(source, Run.Trigger.ADMIN)
+    with pytest.raises(AlreadyActive, match=f"run {run.pk}"):
+        start_run(source, Run.Trigger.COMMAND)
+    assert run_to_end("coinpaprika").status == "completed"
+
+
+def test_counts_add_up_and_rejects_are_kept_with_their_reason(ingest, provider):
+    provider.fail("coingecko", Fault.PRICE_STRING, position=3)
+    run = ingest("coingecko")
+    assert run.status == "completed"
+    assert run.rejected == 1
+    assert run.processed == run.inserted + run.rejected
+    reject = Reject.objects.get()
+    assert (reject.position, reject.field) == (3, "current_price")
+    assert "current_price is text, not a number" in reject.reason
+    assert '"current_price":"' in reject.raw.replace(" ", "")
