@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         provider.start()
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         print(f"The demo's providers can't listen on {options.host}:{options.port}: {reason}.", file=sys.stderr)
         return 2
     for source in SOURCES:

@@ -55,6 +55,7 @@ class Market:
         self._own_ticks: dict[str, int] = {}
         self._prices: dict[tuple[str, str], Decimal] = {}
         self._gone: set[tuple[str, str]] = set()
+        self._born: dict[str, float] = {}
         self._changes = 0
         self._ranked: dict[str, tuple[tuple[int, int, bool], list[tuple[AnyCoin, int | None]]]] = {}
 
@@ -89,7 +90,7 @@ class Market:
             self._changes += 1
 
     def add(self, coin: Coin) -> Coin:
-        """The coin is listed from now on; a removed one comes back."""
+        """The coin is listed from now on, at its price; a removed one comes back."""
         with self._lock:
             if self._large and coin.key not in self._coins:
                 ordered = list(self._coins.values())
@@ -98,6 +99,7 @@ class Market:
             self._coins[coin.key] = coin
             self._gone.difference_update((one, coin.key) for one in SOURCES)
             self._own_ticks[coin.key] = self._next_tick()
+            self._born[coin.key] = self.tick_of(coin) * self.interval
         return coin
 
     # What the sources ask.
@@ -156,7 +158,7 @@ class Market:
         """Where the coin stands on the walk, in seconds after EPOCH."""
         if "stale" in coin.traits:
             return 0.0
-        return self.tick_of(coin) * self.interval
+        return self.tick_of(coin) * self.interval - self._born.get(coin.key, 0.0)
 
     def observed_at(self, coin: AnyCoin, source: str = "coingecko") -> datetime:
         """The source's time of its newest word on the coin."""
