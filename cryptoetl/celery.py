@@ -9,6 +9,8 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.core.exceptions import ImproperlyConfigured
 
+from cryptoetl import heartbeat
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryptoetl.settings")
 
 app = Celery("cryptoetl")
@@ -18,6 +20,7 @@ try:
 except ImproperlyConfigured as error:
     sys.exit(f"cryptoetl: {error}")
 app.autodiscover_tasks()
+heartbeat.watch()
 
 
 @setup_logging.connect

@@ -112,6 +112,7 @@ ALLOWED_HOSTS = words("ALLOWED_HOSTS", ["*"] if DEBUG else ["localhost", "127.0.
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", [])
 HTTPS = switch("HTTPS", False)
 ADMIN_PASSWORD_FILE = VAR / "admin-password"
+HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="").strip()
 
 DATABASE_URL = address("DATABASE_URL", "", "postgres", "postgresql")
 REDIS_URL = address("REDIS_URL", "", "redis", "rediss", "unix")
