@@ -50,7 +50,7 @@ def shape_of(source: Source, body: bytes, meta: Mapping[str, Any]) -> Shape:
         return shape
     try:
         items = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         return shape
     for item in items if isinstance(items, list) else ():
         if isinstance(item, dict):

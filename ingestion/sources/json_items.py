@@ -25,22 +25,28 @@ AHEAD = timedelta(days=1)
 
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
-_not_json = re.compile(rb"(?<=[:\[,\s])(-?Infinity|NaN)(?=\s*[,}\]])")
+_no_number = re.compile(r"(?<=[:\[,\s])(-?Infinity|NaN)(?=\s*[,}\]])")
+_no_character = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}|[\udc80-\udcff]"
+)
 
 
 def raw_items(body: bytes) -> list[msgspec.Raw]:
     """The elements of a JSON array, each as received. Raises Malformed when the body is none."""
     try:
         return _raws.decode(body)
-    except msgspec.DecodeError as error:
-        # NaN and Infinity are no JSON, yet some encoders write them: only the records that hold one are unreadable.
-        mended = _not_json.sub(rb'"\1"', body)
-        if mended != body:
-            try:
-                return _raws.decode(mended)
-            except msgspec.DecodeError:
-                pass
-        raise Malformed(_what_is_wrong(body, error)) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        try:
+            return _raws.decode(_mended(body))
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise Malformed(_what_is_wrong(body, error)) from None
+
+
+def _mended(body: bytes) -> bytes:
+    """What makes a whole body unreadable although one record holds it (NaN, half a character, bytes that are no UTF-8) is
+    turned into what makes that record alone unreadable: the text "NaN", the character NUL."""
+    text = body.decode("utf-8", "surrogateescape")
+    return _no_character.sub(r"\\u0000", _no_number.sub(r'"\1"', text)).encode()
 
 
 def _what_is_wrong(body: bytes, error: Exception) -> str:
@@ -64,7 +70,7 @@ def split_list(item_type: type[msgspec.Struct]) -> Split:
         for position, raw in enumerate(raw_items(body)):
             try:
                 data: Any = decode(raw)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeError):
                 data = Malformed(f"The record is no object: {bytes(raw)[:80].decode(errors='replace')}")
             yield Item(position, data, page, raw)
 
@@ -119,7 +125,7 @@ def text(raw: msgspec.Raw, field: str, *, required: bool = False) -> str:
     else:
         try:
             value = _text.decode(source).strip()
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError):
             raise Malformed(f"{field} is no text: {_shown(raw)}", field) from None
     if required and not value:
         raise Malformed(f"{field} is missing.", field)
