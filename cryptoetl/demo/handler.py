@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ class Handler(BaseHTTPRequestHandler):
         connection: socket.socket,
         address: tuple[str, int],
         provider: ProviderServer,
-        calls: list[Call],
+        calls: deque[Call],
         *,
         faults: bool = True,
     ) -> None:

@@ -55,7 +55,7 @@ class Replies:
     def reply(self, request: Request) -> Reply:
         """What the source says to the request, faults apart."""
         key = self.provider.keys.get(request.source)
-        made = sum(1 for call in self.provider.calls if call.source == request.source) if request.path in _USAGE else 0
+        made = self.provider.made[request.source]
         if request.source == "coingecko":
             return coingecko.respond(request, self.provider.market, coingecko.Account(key, calls_made=made))
         if request.source == "coinpaprika":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +28,9 @@ from cryptoetl.demo.listener import Listener
 from cryptoetl.demo.market import SOURCES, Market
 from cryptoetl.demo.message import Request
 from cryptoetl.demo.replies import PREFIXES, Replies
+
+#: How many calls a live server remembers; a test's remembers all.
+KEPT_CALLS = 10_000
 
 
 @dataclass(slots=True)
@@ -87,8 +91,10 @@ class ProviderServer:
         self._listener: Listener | None = None
         self._elsewhere: Listener | None = None
         self._arrived = threading.Condition()
-        self._calls: list[Call] = []
-        self._elsewhere_calls: list[Call] = []
+        # A demo runs for weeks, and nobody reads its first calls.
+        self._calls: deque[Call] = deque(maxlen=KEPT_CALLS if live else None)
+        self._elsewhere_calls: deque[Call] = deque(maxlen=KEPT_CALLS if live else None)
+        self.made: Counter[str] = Counter()
         self._starting = threading.Lock()
         self.replies = Replies(self)
 
@@ -141,7 +147,7 @@ class ProviderServer:
         return list(self._elsewhere_calls)
 
     def calls_of(self, source: str) -> list[Call]:
-        return [call for call in self._calls if call.source == source]
+        return [call for call in self.calls if call.source == source]
 
     def forget_calls(self) -> None:
         with self._arrived:
@@ -152,7 +158,7 @@ class ProviderServer:
         """Returns as soon as so many calls have come (to the source). TimeoutError if they don't."""
 
         def seen() -> list[Call]:
-            return [call for call in self._calls if source in ("", call.source)]
+            return [call for call in self.calls if source in ("", call.source)]
 
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(seen()) >= count, timeout):
@@ -214,11 +220,12 @@ class ProviderServer:
 
     # What the handler asks.
 
-    def record(self, calls: list[Call], request: Request, method: str) -> Call:
+    def record(self, calls: deque[Call], request: Request, method: str) -> Call:
         path = PREFIXES[request.source] + request.path
         call = Call(time.time(), request.source, method, path, request.params, request.headers)
         with self._arrived:
             calls.append(call)
+            self.made[request.source] += 1
             self._arrived.notify_all()
         return call
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 
 from cryptoetl.demo.coins import bundled_coins
 from cryptoetl.demo.generated import generated_coins
+from cryptoetl.demo.market import SOURCES, Market
+
+DEMO_MD = Path(__file__).parents[3] / "docs" / "DEMO.md"
 
 
 def test_there_are_some_hundred_coins_and_no_id_comes_twice() -> None:
@@ -59,3 +64,26 @@ def test_generated_coins_answer_like_real_ones_and_fall_in_size() -> None:
     caps = [coin.market_cap for coin in coins]
     assert caps == sorted(caps, reverse=True)
     assert all(coin.price_on(0) == coin.price and coin.price_on(1) != coin.price for coin in coins)
+
+
+def test_the_document_names_coins_that_exist_and_counts_them_right() -> None:
+    text = DEMO_MD.read_text("utf-8")
+    market = Market(bundled_coins())
+    table = [line.split("|")[1] for line in text.splitlines() if line.startswith("| ")]
+    named = [name for cell in table for name in re.findall(r"`(?:coinpaprika:)?([^`]+)`", cell) if name != "PEPE"]
+    assert len(named) > 40
+    for name in named:
+        assert market.coin(name)
+    coins, *listed = (int(number) for number in re.findall(r"(\d{3}) (?:coins|at Coin|in the CSV)", text))
+    assert coins == len(bundled_coins())
+    assert listed == [len(market.ranked(source)) for source in SOURCES]
+
+
+def test_the_document_says_truly_who_disagrees() -> None:
+    lines = DEMO_MD.read_text("utf-8").splitlines()
+    two = next(line for line in lines if "two sources that disagree" in line)
+    three = next(line for line in lines if "the third lies" in line)
+    beside = [coin for coin in bundled_coins() if coin.coinpaprika_off or coin.csv_off]
+    for coin in beside:
+        assert f"`{coin.key}`" in (three if "csv" in coin.traits else two)
+    assert len(beside) == two.count("`") // 2 + three.count("`") // 2

@@ -175,3 +175,13 @@ def test_a_port_in_use_is_one_sentence() -> None:
 
 def test_faults_over_http_survive_json() -> None:
     assert json.loads(json.dumps(Fault.HANG)) == "hang"
+
+
+def test_a_live_server_forgets_its_oldest_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cryptoetl.demo.server.KEPT_CALLS", 3)
+    with ProviderServer(live=True) as provider:
+        for _ in range(5):
+            get(provider, "coingecko", "/ping")
+        assert len(provider.calls) == 3
+        key = get(provider, "coingecko", "/key", headers={"x-cg-demo-api-key": "any"}).json
+        assert key["current_total_monthly_calls"] == 6
