@@ -46,9 +46,15 @@ def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
     ids = sorted(asset_ids)
     if not ids:
         return
-    now = now or datetime.now(UTC)
     with connection.cursor() as cursor:
         cursor.execute("SELECT id FROM assets_asset WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [ids])
+        execute_values(cursor.cursor, REPRICE, priced(ids, now or datetime.now(UTC)), page_size=5000)
+
+
+def priced(ids: Iterable[int], now: datetime) -> list[tuple[object, ...]]:
+    """(id, *COLUMNS) of each of these assets that has a quote: its consensus at `now`. Reads only."""
+    ids = list(ids)
+    with connection.cursor() as cursor:
         cursor.execute(QUOTES, [ids])
         quotes: dict[int, list[SourceQuote]] = defaultdict(list)
         called: dict[int, tuple[str, str]] = {}
@@ -56,32 +62,32 @@ def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
             quotes[asset_id].append(SourceQuote(slug, identity_rank, timedelta(seconds=interval), *rest))
             # Symbol and name are those of the best-ranked source.
             called.setdefault(asset_id, (symbol, name))
-        rows = []
-        for asset_id in ids:
-            if asset_id not in quotes:
-                continue
-            agreed = consensus(quotes[asset_id], now)
-            rows.append(
-                (
-                    asset_id,
-                    agreed.price_usd,
-                    agreed.price_min,
-                    agreed.price_max,
-                    agreed.market_cap,
-                    agreed.volume_24h,
-                    agreed.percent_change_24h,
-                    agreed.spread_bps,
-                    agreed.rank,
-                    agreed.agreement,
-                    Json(list(agreed.sources_used)),
-                    Json([{"source": source, "reason": reason} for source, reason in agreed.left_out]),
-                    len(quotes[asset_id]),
-                    agreed.observed_at,
-                    agreed.fresh_until,
-                    *called[asset_id],
-                )
+    rows: list[tuple[object, ...]] = []
+    for asset_id in ids:
+        if asset_id not in quotes:
+            continue
+        agreed = consensus(quotes[asset_id], now)
+        rows.append(
+            (
+                asset_id,
+                agreed.price_usd,
+                agreed.price_min,
+                agreed.price_max,
+                agreed.market_cap,
+                agreed.volume_24h,
+                agreed.percent_change_24h,
+                agreed.spread_bps,
+                agreed.rank,
+                agreed.agreement,
+                Json(list(agreed.sources_used)),
+                Json([{"source": source, "reason": reason} for source, reason in agreed.left_out]),
+                len(quotes[asset_id]),
+                agreed.observed_at,
+                agreed.fresh_until,
+                *called[asset_id],
             )
-        execute_values(cursor.cursor, REPRICE, rows, page_size=5000)
+        )
+    return rows
 
 
 def reprice_due(limit: int = 5000) -> int:
