@@ -1,0 +1,54 @@
+"""What every test gets: no way out of this machine.
+
+A test that reached a provider would pass or fail with the weather, and spend somebody's quota. Loopback and Unix
+sockets are open: PostgreSQL, Redis and the local provider server are behind them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+
+def _is_local(host: Any) -> bool:
+    if host in (None, "", b"", "localhost", b"localhost"):
+        return True
+    text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+    try:
+        return ipaddress.ip_address(text.split("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_way_out() -> Iterator[None]:
+    """Connections and look-ups that would leave the machine fail the test that makes them."""
+    patch = pytest.MonkeyPatch()
+    look_up = socket.getaddrinfo
+
+    def guarded(connect: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: socket.socket, address: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_local(address[0]):
+                pytest.fail(
+                    f"A test tried to connect to {address[0]}:{address[1]}; only this machine is open to tests."
+                )
+            return connect(self, address)
+
+        return call
+
+    def guarded_look_up(host: Any, *arguments: Any, **options: Any) -> Any:
+        if not _is_local(host):
+            if str(host).endswith(".invalid"):
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+            pytest.fail(f"A test tried to look up {host!r}; only this machine is open to tests.")
+        return look_up(host, *arguments, **options)
+
+    for name in ("connect", "connect_ex"):
+        patch.setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
+    patch.setattr(socket, "getaddrinfo", guarded_look_up)
+    yield
+    patch.undo()

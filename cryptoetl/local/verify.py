@@ -1,0 +1,76 @@
+"""`make verify`: the running copy seen from outside, by HTTP alone; a line for each thing looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cryptoetl.local import ports, web
+from cryptoetl.local.environment import DEFAULT_PORT, folder_for, given
+
+
+def verify() -> int:
+    """0 when all is well, 1 when anything is not."""
+    values = given()
+    running = folder_for(values).read_state().get("environment", {})
+    port = ports.read_port(running.get("PORT") or values.get("PORT") or str(DEFAULT_PORT))
+    print(f"cryptoetl at http://localhost:{port}/", flush=True)
+    results = [_health(port), *_sources(port), _data(port), _docs(port)]
+    for good, text in results:
+        print(f"  {'ok  ' if good else 'FAIL'}  {text}", flush=True)
+    failed = sum(not good for good, _ in results)
+    print(
+        f"{failed} of {len(results)} failed." if failed else f"All {len(results)} are well.",
+        flush=True,
+    )
+    return 1 if failed else 0
+
+
+def _said(answer: web.Answer) -> str:
+    return f"answered {answer.status}" if answer.status else f"did not answer ({answer.body})"
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _health(port: int) -> tuple[bool, str]:
+    answer = web.ask(port, "/health")
+    parts = _mapping(answer.json())
+    words = ", ".join(f"{name} {parts[name]}" for name in ("status", "database", "broker", "etl") if name in parts)
+    return answer.status == 200 and parts.get("status") != "unhealthy", f"health: {words or _said(answer)}"
+
+
+def _sources(port: int) -> list[tuple[bool, str]]:
+    answer = web.ask(port, "/stats")
+    sources = _mapping(_mapping(answer.json()).get("sources"))
+    if not sources:
+        return [(False, f"stats: no source is shown; /stats {_said(answer)}")]
+    lines = []
+    for slug, found in sources.items():
+        state = _mapping(found)
+        status = str(state.get("status") or "never ran")
+        error = f", {state['error']}" if state.get("error") else ""
+        lines.append((status == "completed", f"source {slug}: last run {status}{error}"))
+    return lines
+
+
+def _data(port: int) -> tuple[bool, str]:
+    answer = web.ask(port, "/data")
+    page = _mapping(answer.json())
+    rows = page.get("data")
+    if answer.status != 200 or not isinstance(rows, list):
+        return False, f"data: /data {_said(answer)}"
+    return (
+        bool(rows),
+        f"data: {len(rows)} rows on the first page of {page.get('total', 'an unknown number of')} rows",
+    )
+
+
+def _docs(port: int) -> tuple[bool, str]:
+    page, schema = (
+        web.ask(port, "/docs", accept="text/html"),
+        web.ask(port, "/schema", accept="application/json", timeout=15),
+    )
+    if page.status != 200 or "<html" not in page.body.lower():
+        return False, f"docs: /docs {_said(page)}"
+    return schema.status == 200, f"docs: the page is there, and /schema {_said(schema)}"

@@ -1,0 +1,45 @@
+"""Asks the running copy over HTTP, as any user of it would."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from cryptoetl.local.ports import LOOPBACK
+
+# A proxy named in the environment is for the world outside, not for this machine.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`status` is 0 when nobody answered; `body` then says why."""
+
+    status: int
+    body: str
+
+    def json(self) -> Any:
+        """The body as JSON; None when it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+def ask(port: int, path: str, accept: str = "application/json", timeout: float = 5) -> Answer:
+    request = urllib.request.Request(f"http://{LOOPBACK}:{port}{path}", headers={"Accept": accept})
+    try:
+        with _opener.open(request, timeout=timeout) as response:
+            return Answer(response.status, response.read().decode("utf-8", "replace"))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.read().decode("utf-8", "replace"))
+    except OSError as error:
+        return Answer(0, str(getattr(error, "reason", error)))
+
+
+def answers(port: int, timeout: float = 2) -> bool:
+    return ask(port, "/health/live", timeout=timeout).status == 200
