@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from assets.records import AssetRecord
-from ingestion.errors import Malformed
+from ingestion.errors import Malformed, Unavailable
 from ingestion.source import Http, Item, Options, Page, PageFacts, Plan, Source
 from ingestion.sources.csv_cursor import Mark, dump, load, rows_behind
 from ingestion.sources.csv_location import located
@@ -48,6 +48,8 @@ def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page]:
                         held = replace(held, cursor=dump(marks))
             except Malformed as error:
                 trouble = trouble or error
+            except OSError as error:
+                raise Unavailable(f"{location.name} could not be read to its end: {error.strerror}.") from None
     if held is not None:
         yield held if trouble else replace(held, cursor=None, final_cursor=held.cursor)
     if trouble is not None:

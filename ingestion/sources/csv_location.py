@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import FileIO
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ingestion.errors import Malformed, Refused, Unavailable
 from ingestion.source import Http
@@ -58,7 +58,7 @@ def located(path: str, http: Http) -> Iterator[list[Location]]:
         with _copied_from_store(path, scheme) as location:
             yield [location]
     elif scheme == "file":
-        yield _local(path[len("file://") :])
+        yield _local(unquote(path[len("file://") :]))
     elif scheme:
         raise Refused(f"{without_secrets(path)}: {scheme}:// is no address that a CSV can be read from.")
     else:
