@@ -45,9 +45,8 @@ COPY --from=build /venv /venv
 COPY --from=build /app /app
 USER 10001:10001
 EXPOSE 8000
-# Behind HTTPS=true a plain request would be sent to https: the probe says that it came from there.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-S", "-c", "import urllib.request as web; web.urlopen(web.Request('http://127.0.0.1:8000/health/ready', headers={'X-Forwarded-Proto': 'https'}), timeout=4)"]
+    CMD ["python", "-S", "-c", "import urllib.request as web; web.urlopen('http://127.0.0.1:8000/health/ready', timeout=4)"]
 CMD ["gunicorn", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "8", \
      "--worker-tmp-dir", "/dev/shm", "--keep-alive", "75", "--timeout", "60", "--graceful-timeout", "25", \
      "--no-control-socket", "cryptoetl.wsgi"]
