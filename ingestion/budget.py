@@ -1,0 +1,56 @@
+"""How many of a source's calls of this month are used, and when they run out at the present pace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import Min
+
+from assets.models import Source
+from ingestion.gate import calls_left, first_of_month, first_of_next_month
+from ingestion.models import Run
+from ingestion.registry import configured
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A source's calls in the calendar month (UTC)."""
+
+    made: int
+    limit: int | None
+    """None: unlimited."""
+    left: int | None
+    a_day: float
+    """The pace since the first run of this month."""
+    runs_out_at: datetime | None
+    """At that pace; None when the month ends first, or there is no limit."""
+
+    @property
+    def share(self) -> float | None:
+        return self.made / self.limit if self.limit else None
+
+    def __str__(self) -> str:
+        if self.limit is None:
+            return f"{self.made:,} calls this month, no limit"
+        used = f"{self.made:,} of {self.limit:,} calls used this month"
+        if self.left == 0:
+            return f"{used}: none is left until the next month"
+        if self.runs_out_at:
+            return f"{used}, {self.a_day:,.0f} a day: they run out on {self.runs_out_at:%Y-%m-%d %H:%M} UTC"
+        return f"{used}, {self.a_day:,.0f} a day: enough for the month"
+
+
+def budget(source: Source, now: datetime | None = None) -> Budget:
+    """The source's budget at `now`."""
+    now = now or datetime.now(UTC)
+    config = configured(source.slug)
+    made, left = calls_left(source, config.limits)
+    begun = Run.objects.filter(source=source, queued_at__gte=first_of_month(now)).aggregate(at=Min("queued_at"))["at"]
+    # Within the first interval one sweep stands for the pace.
+    elapsed = max(now - begun if begun else timedelta(0), config.every)
+    a_day = made / (elapsed / timedelta(days=1))
+    runs_out_at = now + timedelta(days=left / a_day) if left and a_day else None
+    if runs_out_at and runs_out_at >= first_of_next_month(now):
+        runs_out_at = None
+    return Budget(made, config.limits.per_month, left, a_day, runs_out_at)

@@ -1,0 +1,32 @@
+"""`manage.py prune`: retention is applied."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+
+from ingestion import retention
+from ingestion.management.sentences import SentenceCommand
+
+
+class Command(SentenceCommand):
+    help = (
+        "Removes raw pages older than RAW_RETENTION_DAYS and months of price points older than HISTORY_RETENTION_DAYS."
+        " What something still stands on stays: pages of current quotes, of open rejects, of the last two sweeps."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="remove nothing; say what would be removed")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        gone = retention.prune(dry_run=options["dry_run"])
+        verb = "Would remove" if options["dry_run"] else "Removed"
+        bodies = "" if options["dry_run"] else f" ({gone.bodies:,} bodies that no page has any more)"
+        self.stdout.write(f"{verb} {gone.pages:,} pages older than {settings.RAW_RETENTION_DAYS} days{bodies}.")
+        months = ", ".join(name.removeprefix("assets_price_point_").replace("_", "-") for name in gone.partitions)
+        self.stdout.write(
+            f"{verb} price points of {len(gone.partitions)} months older than {settings.HISTORY_RETENTION_DAYS} days"
+            f"{f': {months}' if months else ''}."
+        )
