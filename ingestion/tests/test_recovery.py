@@ -1,0 +1,379 @@
+"""What survives: workers, beat, Redis and PostgreSQL are killed for real in mid-run, and the tables come out the same.
+
+A clock is never waited for: where a lease has to run out, its time is set back in the database.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from django.db.models.functions import Now
+
+from assets.models import PricePoint, Quote, Source
+from cryptoetl.demo import Fault, ProviderServer
+from cryptoetl.local.throwaway import Throwaway
+from ingestion import lease, pipeline, reconciling, runs, tasks
+from ingestion.models import Checkpoint, RawPayload, Reject, Run
+from ingestion.tests.conftest import point_at, run_to_end
+
+pytestmark = pytest.mark.faults
+
+COINS = 1000
+PAGES = 4
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def market(tables, settings) -> Iterator[ProviderServer]:
+    """A thousand coins in four pages, whose figures stand still, so that every run of them ends in the same tables."""
+    with ProviderServer(generated=COINS) as server:
+        point_at(server, settings)
+        server.warm()
+        yield server
+
+
+class Workers:
+    """Real worker processes on the test's database and broker."""
+
+    def __init__(self, market: ProviderServer) -> None:
+        database = connection.settings_dict
+        where = os.environ["DATABASE_URL"].rsplit("/", 1)[0]
+        self.environment = {
+            **os.environ,
+            "DATABASE_URL": f"{where}/{database['NAME']}",
+            "COINGECKO_BASE_URL": market.url("coingecko"),
+            "COINPAPRIKA_BASE_URL": market.url("coinpaprika"),
+            "CSV_SOURCE_PATH": market.url("csv"),
+            "ETL_RATE_LIMIT_REQUESTS": "10000",
+            "ETL_BACKOFF_SECONDS": "0.01",
+            "LOG_LEVEL": "WARNING",
+            "DJANGO_SETTINGS_MODULE": "cryptoetl.settings",
+        }
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "cryptoetl", "worker", "-Q", "fetch,normalize,maintenance", "-c", "2",
+             "--without-gossip", "--without-mingle"],
+            cwd=django_settings.BASE_DIR,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGKILL to the worker and its pool, as a power cut."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def stop(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                self.kill(process)
+
+
+@pytest.fixture
+def workers(market) -> Iterator[Workers]:
+    from cryptoetl.celery import app
+
+    app.control.purge()
+    crew = Workers(market)
+    yield crew
+    crew.stop()
+
+
+def tables() -> list[tuple]:
+    """What a reader can see, without what depends on when and in how many attempts it came."""
+    quotes = Quote.objects.order_by("listing__source_asset_id").values_list(
+        "listing__source_asset_id", "asset__slug", "price_usd", "market_cap", "rank", "observed_at", "digest", "asset__price_usd"
+    )
+    return [*quotes, (PricePoint.objects.count(), Reject.objects.count())]
+
+
+@pytest.fixture
+def undisturbed(market) -> list[tuple]:
+    """The tables as a run leaves them that nothing happens to; they are empty again."""
+    run_to_end("coingecko")
+    result = tables()
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE assets_asset, assets_listing, assets_quote, assets_price_point, ingestion_run CASCADE")
+    Checkpoint.objects.update_or_create(source=Source.objects.get(slug="coingecko"), defaults={"cursor": None, "in_sweep": False})
+    for source in Source.objects.exclude(slug="coingecko"):
+        Checkpoint.objects.get_or_create(source=source)
+    Source.objects.update(last_sweep_records=0, last_sweep_at=None)
+    market.forget_calls()
+    return result
+
+
+def pass_time() -> None:
+    """The leases of the dead have run out, what was sent is taken for lost."""
+    Run.objects.filter(lease_until__isnull=False).update(lease_until=Now() - lease.LASTS)
+    Run.objects.update(due_at=Now() - reconciling.LOST_AFTER, queued_at=Now() - reconciling.LOST_AFTER)
+    RawPayload.objects.update(received_at=Now() - 2 * reconciling.LOST_AFTER)
+
+
+def reconcile_until_ended(run: Run) -> None:
+    def ended() -> bool:
+        pass_time()
+        tasks.reconcile()
+        run.refresh_from_db()
+        return run.finished_at is not None
+
+    deadline = time.monotonic() + 90
+    while not ended():
+        assert time.monotonic() < deadline, f"{run.status} {run.error}"
+        time.sleep(0.5)
+
+
+def nothing_is_left_open() -> None:
+    assert not Run.objects.filter(status__in=Run.ACTIVE).exists()
+    assert not RawPayload.objects.filter(state=RawPayload.State.STORED).exists()
+
+
+def test_a_worker_killed_in_mid_sweep_is_taken_over_and_nothing_is_lost(market, workers, undisturbed):
+    market.fail("coingecko", Fault.HANG, match={"page": 3})
+    doomed = workers.start()
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    tasks.send(tasks.fetch, run.pk)
+    wait_for(lambda: any(call.params.get("page") == "3" for call in market.calls), "page 3 was asked for")
+    workers.kill(doomed)
+    assert Checkpoint.objects.get(source=run.source).cursor == "3"
+    workers.start()
+    reconcile_until_ended(run)
+    assert (run.status, run.processed) == ("completed", COINS)
+    assert run.takeovers >= 1
+    assert tables() == undisturbed
+    nothing_is_left_open()
+    assert [call.params["page"] for call in market.calls] == ["1", "2", "3", "3", "4"]
+
+
+def test_every_message_lost_in_mid_load_needs_no_hand(market, workers, undisturbed, servers: Throwaway):
+    import redis
+
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    # Every page is stored, and not one of the messages about them arrives.
+    tasks.carry(run.pk, lambda page_id: tasks.send(tasks.normalize, page_id))
+    redis.Redis.from_url(os.environ["REDIS_URL"]).flushall()
+    assert RawPayload.objects.filter(state="stored").count() == PAGES
+    workers.start()
+    reconcile_until_ended(run)
+    assert run.status == "completed"
+    assert tables() == undisturbed
+
+
+def test_redis_killed_and_started_again_in_mid_run(market, workers, undisturbed, servers: Throwaway):
+    market.fail("coingecko", Fault.SLOW_START, match={"page": 2}, delay=2)
+    workers.start()
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    tasks.send(tasks.fetch, run.pk)
+    wait_for(lambda: len(market.calls) >= 2, "page 2 was asked for")
+    servers.kill("redis")
+    servers.start_redis()
+    reconcile_until_ended(run)
+    assert run.status == "completed"
+    assert tables() == undisturbed
+    nothing_is_left_open()
+
+
+def test_postgresql_killed_and_started_again_in_mid_run(market, workers, undisturbed, servers: Throwaway):
+    market.fail("coingecko", Fault.SLOW_START, match={"page": 3}, delay=2)
+    workers.start()
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    tasks.send(tasks.fetch, run.pk)
+    wait_for(lambda: len(market.calls) >= 3, "page 3 was asked for")
+    servers.kill("postgres")
+    servers.start_postgres()
+    connection.close()
+    reconcile_until_ended(run)
+    assert run.status == "completed"
+    assert tables() == undisturbed
+    nothing_is_left_open()
+
+
+def test_the_broker_is_away_and_the_run_is_carried_out_later(market, workers, undisturbed, servers: Throwaway):
+    servers.kill("redis")
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.ADMIN)
+    began = time.monotonic()
+    tasks.send(tasks.fetch, run.pk)
+    assert time.monotonic() - began < 2
+    run.refresh_from_db()
+    assert run.status == "queued"
+    servers.start_redis()
+    workers.start()
+    reconcile_until_ended(run)
+    assert run.status == "completed"
+    assert tables() == undisturbed
+
+
+def test_a_holder_that_lost_its_lease_can_write_nothing(market):
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+
+    def stolen(page_id: int) -> None:
+        pass_time()
+        assert lease.claim(run.pk) is not None
+
+    tasks.carry(run.pk, stolen)
+    run.refresh_from_db()
+    assert (run.status, run.pages, run.takeovers) == ("running", 1, 1)
+    assert Checkpoint.objects.get(source=run.source).cursor == "2"
+
+
+def test_a_page_that_kills_its_worker_is_set_aside_and_stops_nothing_else(market, settings):
+    poison = {}
+
+    def normalize(page_id: int) -> None:
+        # The second page kills whoever reads it, before anything can be said about it.
+        if RawPayload.objects.get(pk=page_id).number == 2:
+            poison["page"] = page_id
+            assert pipeline.begin_attempt(page_id) is not None
+        else:
+            pipeline.normalize(page_id)
+
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    tasks.carry(run.pk, normalize)
+    for _ in range(settings.ETL_RETRY_ATTEMPTS - 1):
+        assert pipeline.begin_attempt(poison["page"]) is not None
+    pass_time()
+    assert reconciling.reconcile().pages == [poison["page"]]
+    assert pipeline.normalize(poison["page"]) is False
+    run.refresh_from_db()
+    assert (run.status, run.processed) == ("partial", COINS - 250)
+    assert "Set aside: 3 attempts" in run.error
+    page = RawPayload.objects.get(pk=poison["page"])
+    assert page.state == "failed"
+    assert pipeline.requeue(page)
+    assert pipeline.normalize(page.pk)
+    assert Quote.objects.count() == COINS
+
+
+def test_a_page_that_two_workers_take_up_is_normalized_once(market):
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    pages: list[int] = []
+    tasks.carry(run.pk, pages.append)
+
+    def work(page_id: int) -> bool:
+        try:
+            return pipeline.normalize(page_id)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(work, pages * 3))
+    assert sum(done) == PAGES
+    run.refresh_from_db()
+    assert (run.status, run.processed, run.inserted) == ("completed", COINS, COINS)
+
+
+def test_pages_in_any_order_and_twice_give_the_same_tables(market, undisturbed):
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    pages: list[int] = []
+    tasks.carry(run.pk, pages.append)
+    for page_id in [*reversed(pages), *pages]:
+        pipeline.normalize(page_id)
+    assert tables() == undisturbed
+
+
+def test_two_beats_make_one_run_per_slot(tables):
+    source = Source.objects.get(slug="coingecko")
+    for slot in range(20):
+        barrier = threading.Barrier(4)
+
+        def tick(barrier: threading.Barrier = barrier) -> int:
+            try:
+                barrier.wait()
+                return runs.start_slot("coingecko") is not None
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(4) as pool:
+            made = sum(pool.map(lambda _, tick=tick: tick(), range(4)))
+        assert made == 1, slot
+        run = Run.objects.get(source=source, status="queued")
+        assert runs.cancel(run)
+        assert runs.start_slot("coingecko") is None, "the slot has had its run"
+        Run.objects.filter(pk=run.pk).update(slot=run.slot.replace(year=2000 + slot))
+
+
+def test_a_cancelled_run_stops_after_its_page_and_the_next_goes_on(market):
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.ADMIN)
+
+    def cancel_after_the_first(page_id: int) -> None:
+        pipeline.normalize(page_id)
+        assert runs.cancel(Run.objects.get(pk=run.pk))
+
+    tasks.carry(run.pk, cancel_after_the_first)
+    run.refresh_from_db()
+    assert (run.status, run.pages, run.processed) == ("cancelled", 1, 250)
+    again = run_to_end("coingecko")
+    assert (again.status, again.pages, again.processed) == ("completed", 3, 750)
+    queued = runs.start_run(run.source, Run.Trigger.ADMIN)
+    assert runs.cancel(queued)
+    queued.refresh_from_db()
+    assert queued.status == "cancelled"
+
+
+def test_our_own_fault_fails_at_once_and_loudly(market, monkeypatch):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(pipeline, "store_page", broken)
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    with pytest.raises(ZeroDivisionError):
+        tasks.carry(run.pk, pipeline.normalize)
+    run.refresh_from_db()
+    assert (run.status, run.retries) == ("failed", 0)
+    assert "A fault of cryptoetl itself: ZeroDivisionError" in run.error
+    monkeypatch.undo()
+
+
+def test_a_run_whose_last_worker_died_before_it_could_say_so_is_ended(market, monkeypatch):
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    monkeypatch.setattr(pipeline, "finish_if_done", lambda run_id: False)
+    monkeypatch.setattr("ingestion.finish.finish_if_done", lambda run_id: False)
+    tasks.carry(run.pk, pipeline.normalize)
+    run.refresh_from_db()
+    assert run.finished_at is None
+    monkeypatch.undo()
+    reconciling.reconcile()
+    run.refresh_from_db()
+    assert run.status == "completed"
+
+
+def test_an_edited_schedule_reaches_the_source_and_is_never_overwritten(tables):
+    from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+    from ingestion.registry import install_sources
+
+    task = PeriodicTask.objects.get(name="ingest coingecko")
+    task.interval, _ = IntervalSchedule.objects.get_or_create(every=2, period=IntervalSchedule.HOURS)
+    task.enabled = False
+    task.save()
+    install_sources()
+    task.refresh_from_db()
+    assert (task.interval.every, task.enabled) == (2, False)
+    reconciling.reconcile()
+    assert Source.objects.get(slug="coingecko").interval_seconds == 7200
+
+
+def test_carrying_a_run_that_is_not_there_does_nothing(tables):
+    tasks.carry(10**9, pipeline.normalize)
+    assert pipeline.normalize(10**9) is False
