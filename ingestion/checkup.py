@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import Literal
@@ -125,7 +126,7 @@ def redis_servers() -> Iterator[Finding]:
         is_broker = url == settings.CELERY_BROKER_URL
         what = "Redis" if url == settings.REDIS_URL else "broker"
         if broker.is_redis(url):
-            yield from guarded(what, lambda url=url, what=what, is_broker=is_broker: redis_server(url, what, is_broker))
+            yield from guarded(what, partial(redis_server, url, what, is_broker))
         else:
             trouble = broker.trouble()
             yield fail("broker", trouble.rstrip(".")) if trouble else ok("broker", f"answers at {broker.place(url)}")
@@ -196,7 +197,7 @@ def sources(knock: bool) -> Iterator[Finding]:
             yield ok(row.slug, "is disabled")
             continue
         if knock:
-            yield from guarded(row.slug, lambda row=row: source(row))
+            yield from guarded(row.slug, partial(source, row))
         if BY_SLUG[row.slug].network:
             yield calls(row)
         yield from last_run(row)

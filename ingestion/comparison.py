@@ -11,9 +11,19 @@ from ingestion.models import Run
 
 #: What is compared, in the order in which it is shown.
 FIGURES = (
-    "source status trigger full started_at finished_at duration_seconds pages processed inserted updated unchanged rejected"
-    " retries takeovers last_processed_id error"
-).split()
+    *("source", "status", "trigger", "full", "started_at", "finished_at", "duration_seconds", "pages"),
+    *(
+        "processed",
+        "inserted",
+        "updated",
+        "unchanged",
+        "rejected",
+        "retries",
+        "takeovers",
+        "last_processed_id",
+        "error",
+    ),
+)
 NAMED_AT_MOST = 20
 
 ONLY_IN = """
@@ -76,8 +86,9 @@ def figure(run: Run, name: str) -> Any:
     if name == "source":
         return run.source.slug
     if name == "duration_seconds":
-        ended = run.finished_at and run.started_at
-        return round((run.finished_at - run.started_at).total_seconds(), 3) if ended else None
+        if run.finished_at is None or run.started_at is None:
+            return None
+        return round((run.finished_at - run.started_at).total_seconds(), 3)
     return getattr(run, name)
 
 

@@ -1,4 +1,4 @@
-"""One knock at a source's door: whether its address, key and plan are in order. Counted in the ledger as any call is."""
+"""One knock at a source's door: whether its address, key and plan are in order. It counts as any call does."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A second chance for what could not be read: rejected records and failed pages are read again after a fix, or given up.
+"""A second chance for what could not be read: rejected records and failed pages are read again, or given up.
 
-A rejected record is read again with its whole page, which is a replay: guards keep an older word from overwriting a newer.
+A rejected record is read again with its whole page, which is a replay: an older word never overwrites a newer one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def pages_of(rejects: QuerySet[Reject]) -> QuerySet[RawPayload]:
 
 
 def read_again(pages: QuerySet[RawPayload], within: float | None = None) -> Iterator[ReadAgain]:
-    """Pages that were normalized before are normalized again; stops after `within` seconds, at least one page further."""
+    """Pages that were normalized are normalized again; stops after `within` seconds, at least one page further."""
     until = None if within is None else monotonic() + within
     ids = list(pages.values_list("pk", flat=True))
     open_rejects = Reject.objects.filter(payload__in=ids, state=Reject.State.OPEN)

@@ -1,6 +1,6 @@
 """Carries runs in this process, without a broker: the same functions that the workers call, one source after the other.
 
-A run that waits (for a rate limit, for a provider) does not hold up the others; its time is in its row, as it is for a worker.
+A run that waits (for a rate limit, for a provider) does not hold up the others; when it is due stands in its row.
 """
 
 from __future__ import annotations

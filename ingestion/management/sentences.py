@@ -1,4 +1,4 @@
-"""Commands that say what is wrong in one sentence and exit 1: no traceback for what a user, a server or a source can cause."""
+"""Commands that say what is wrong in one sentence and exit 1; a traceback is for faults of this program alone."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class SentenceCommand(BaseCommand):
     """The parent of this project's commands."""
 
     requires_system_checks = ()
-    suppressed_base_arguments = frozenset(
-        {"--version", "--settings", "--pythonpath", "--traceback", "--no-color", "--force-color"}
-    )
+    suppressed_base_arguments = {  # noqa: RUF012  # as its parent has it
+        *("--version", "--settings", "--pythonpath", "--traceback", "--no-color", "--force-color")
+    }
 
     def run_from_argv(self, argv: list[str]) -> None:
         options: dict[str, Any] = {}

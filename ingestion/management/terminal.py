@@ -8,20 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Protocol
+
+from django.core.management.base import OutputWrapper as Output
 
 #: Where nothing can be drawn anew, a row whose text alone changed is written at most this often.
 PLAIN_EVERY = 10.0
 DRAWN_EVERY = 0.1
 BAR = 24
-
-
-class Output(Protocol):
-    """What is written to: Django's OutputWrapper."""
-
-    def write(self, text: str, style_func: object = None, ending: str | None = None) -> None: ...
-    def isatty(self) -> bool: ...
-    def flush(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -34,7 +27,7 @@ class Row:
 
 
 class Progress:
-    """Named rows. On a terminal the present state of all; elsewhere a line when a row's state, or every now and then its text, changed."""
+    """Named rows, drawn anew on a terminal; elsewhere a line when a row's state changed, and now and then its text."""
 
     def __init__(self, output: Output) -> None:
         self.output, self.drawing = output, output.isatty()

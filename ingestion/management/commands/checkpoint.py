@@ -15,8 +15,8 @@ SHOWN = 60
 
 class Command(SentenceCommand):
     help = (
-        "Shows where each source goes on (the whole cursor when a source is named), or resets it: the next run begins at"
-        " the beginning, in a sweep of its own. What is in the tables stays. A source with a run under way is refused."
+        "Shows where each source goes on (the whole cursor when a source is named), or resets it: the next run begins"
+        " at the beginning, in a sweep of its own. The tables stay as they are. Refused while a run is under way."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -19,7 +19,7 @@ NAME = "admin"
 
 class Command(SentenceCommand):
     help = (
-        f"Makes the superuser `{NAME}` with a generated password, kept in a file of mode 600, unless there is a superuser."
+        f"Makes the superuser `{NAME}` with a generated password, kept in a file of mode 600, unless there is one."
         " Says where the file is, never the password."
     )
 
@@ -33,7 +33,7 @@ class Command(SentenceCommand):
             return
         if users.filter(username=NAME).exists():
             raise CommandError(
-                f"There is a user {NAME!r} who is no active superuser; `python manage.py createsuperuser` makes another one."
+                f"There is a user {NAME!r} who is no active superuser; `manage.py createsuperuser` makes another one."
             )
         password = secrets.token_urlsafe(18)
         with transaction.atomic():

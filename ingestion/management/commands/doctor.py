@@ -12,8 +12,8 @@ from ingestion.management.sentences import SentenceCommand
 
 class Command(SentenceCommand):
     help = (
-        "Looks at servers and their versions, migrations, clock, disk, workers, beat, each source's address, key and plan"
-        " (a call that counts), and the month's calls. A line each; exit 1 if something needs a hand."
+        "Looks at servers and their versions, migrations, clock, disk, workers, beat, each source's address, key and"
+        " plan (a call that counts), and the month's calls. A line each; exit 1 if something needs a hand."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

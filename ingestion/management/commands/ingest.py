@@ -27,8 +27,8 @@ TAKEN_WITHIN = 15.0
 
 class Command(SentenceCommand):
     help = (
-        "Runs sources now (every enabled one, or those named), each from its checkpoint, through the workers, and waits."
-        " A source that has a run under way is waited for. Exit 1 when a run failed, or did not end within --wait."
+        "Runs sources now (every enabled one, or those named), each from its checkpoint, through the workers, and"
+        " waits. A run that is under way is waited for. Exit 1 when a run failed, or did not end within --wait."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -49,6 +49,7 @@ class Command(SentenceCommand):
         self.deadline = None if options["wait"] is None else monotonic() + options["wait"]
         with Progress(self.stderr) as progress:
             self.progress = progress
+            self.trouble = "" if options["inline"] else broker.trouble()
             run_ids = [self.begin(source, options["full"], options["inline"]) for source in chosen]
             if options["inline"]:
                 self.carry(run_ids)
@@ -81,7 +82,7 @@ class Command(SentenceCommand):
             unfull = " (it is not a full one)" if full and not active.run.full else ""
             self.progress.note(f"{active} It is waited for{unfull}.")
             run = active.run
-        if not inline:
+        if not inline and not self.trouble:
             send(fetch, run.pk)
         return run.pk
 
@@ -89,9 +90,9 @@ class Command(SentenceCommand):
 
     def wait(self, run_ids: list[int], stop: bool) -> None:
         """Follows the runs until all have ended, or the time is up."""
-        if trouble := broker.trouble():
+        if self.trouble:
             raise CommandError(
-                f"{trouble} The runs stay queued in the database and start when it is back;"
+                f"{self.trouble} The runs stay queued in the database and start when it is back;"
                 " --inline carries them in this process."
             )
         asked = False
@@ -128,7 +129,7 @@ class Command(SentenceCommand):
         except KeyboardInterrupt:
             for run in inline.interrupted():
                 self.progress.note(
-                    f"Interrupted: run {run.pk} of {run.source.title} is cancelled; the next one goes on where it stopped."
+                    f"Interrupted: run {run.pk} of {run.source.title} is cancelled; the next goes on where it stopped."
                 )
         except Exception as error:
             raise CommandError(

@@ -1,6 +1,6 @@
 """`manage.py replay`: stored pages are normalized again, without network.
 
-Allowed while a run of the source is under way: it is what a second worker would do, page by page in a transaction of its
+Allowed while a run of the source is under way: it is what a second worker would do, each page in a transaction of its
 own, and an older observation never overwrites a newer one.
 """
 
@@ -25,8 +25,9 @@ from ingestion.models import RawPayload
 
 class Command(SentenceCommand):
     help = (
-        "Normalizes stored pages of a source again, in the order in which they came, without network: after a fix of its"
-        " module, or of the rule of identity. An older observation never overwrites a newer one. Runs keep their counts."
+        "Normalizes stored pages of a source again, in the order in which they came, without network: after a fix of"
+        " its module, or of the rule of identity. An older observation never overwrites a newer one; runs keep their"
+        " counts."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

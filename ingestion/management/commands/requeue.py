@@ -21,8 +21,8 @@ LISTED = 50
 class Command(SentenceCommand):
     help = (
         "Reads rejected records and failed pages again, after a fix of what could not read them. Choose them by source,"
-        " by number, or by a part of their reason; --list shows what there is, --discard gives rejected records up (they"
-        " stay, with their reason, and are no longer open). Exit 1 when something still can't be read."
+        " by number, or by a part of their reason; --list shows what there is, --discard gives rejected records up"
+        " (they stay, with their reason, and are no longer open). Exit 1 when something still can't be read."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

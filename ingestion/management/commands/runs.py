@@ -14,7 +14,7 @@ from ingestion.management.sentences import SentenceCommand, run_numbered, source
 from ingestion.management.terminal import moment, table, width_of
 from ingestion.models import Run
 
-COUNTS = "pages processed inserted updated unchanged rejected retries".split()
+COUNTS = ("pages", "processed", "inserted", "updated", "unchanged", "rejected", "retries")
 
 
 class Command(SentenceCommand):
