@@ -1,0 +1,105 @@
+"""How alike two listings are by their texts alone: symbol, name and id. Pure.
+
+Each kind of likeness has a score, says whether it stands without figures, and which figures lift it when it does not.
+Symbols are shared by dozens of coins, so a symbol needs something independent beside it: a name that says more than the
+symbol, or the id that both sources gave the coin when they listed it and kept through every renaming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from assets.figures import Comparison
+from assets.names import GENERIC, Reading, likeness
+
+#: Share of letter pairs from which two names look like spellings of one.
+ALIKE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    method: str
+    score: float
+    stands: bool
+    """Enough by itself when nothing speaks against it and no rival is as good."""
+    lifted_by: Callable[[Comparison], bool] = lambda figures: False
+    """Whether these figures are enough where it does not stand by itself."""
+
+
+def _any(figures: Comparison) -> bool:
+    return figures.price or figures.size
+
+
+def _size(figures: Comparison) -> bool:
+    return figures.size
+
+
+def _both(figures: Comparison) -> bool:
+    return figures.price and figures.size
+
+
+EXACT = Likeness("same symbol and name", 0.87, True)
+LISTED_AS = Likeness("same symbol, listed under the same id", 0.87, True)
+ALIAS = Likeness("same symbol, one name is the other's note", 0.87, True)
+TOKEN_WORD = Likeness("same symbol, names differ by the word token", 0.78, True)
+SHORTENED = Likeness("same symbol, one name is the other shortened", 0.69, True)
+CLOSE = Likeness("same symbol, names differ by generic words", 0.48, False, _any)
+UNTOLD = Likeness("same symbol, a name is missing or repeats it", 0.47, False, _any)
+NAME_ONLY = Likeness("same name, a symbol is missing", 0.47, False, _any)
+OTHER_SYMBOL = Likeness("same name, another symbol", 0.46, False, _any)
+ALIKE_NAMES = Likeness("same symbol, names are alike", 0.44, False, _size)
+ID_ONLY = Likeness("listed under the same id", 0.42, False, _both)
+SYMBOL_ONLY = Likeness("same symbol", 0.40, False, _both)
+MARKED = Likeness("same symbol and id, but one name is marked as another token", 0.35, False)
+
+
+def compare_texts(a: Reading, b: Reading) -> Likeness | None:
+    """The strongest likeness of the two; None when nothing but chance connects them."""
+    same_name = bool(a.compact) and a.compact == b.compact
+    if a.symbol and a.symbol == b.symbol:
+        return EXACT if same_name else _with_one_symbol(a, b)
+    if same_name:
+        return OTHER_SYMBOL if a.symbol and b.symbol else NAME_ONLY
+    if (a.slugs & b.slugs) - {a.symbol, b.symbol} and a.parts.marks == b.parts.marks:
+        return ID_ONLY
+    return None
+
+
+def _with_one_symbol(a: Reading, b: Reading) -> Likeness | None:
+    symbol, ours, theirs = a.symbol, a.parts, b.parts
+    listed_as = (a.slugs & b.slugs) | (a.slugs & {b.compact}) | (b.slugs & {a.compact})
+    if ours.marks != theirs.marks:
+        if "note " + b.compact in ours.marks or "note " + a.compact in theirs.marks:
+            return ALIAS
+        return MARKED if listed_as - {symbol} else None
+    one_core = bool(ours.core) and ours.core == theirs.core
+    by_token_word = one_core and ours.generic ^ theirs.generic <= {"token"}
+    if listed_as - {symbol} or (listed_as and by_token_word):
+        return LISTED_AS
+    if by_token_word and ours.core != symbol:
+        return TOKEN_WORD
+    if _shortens(ours.words, theirs.words, symbol) or _shortens(theirs.words, ours.words, symbol):
+        return SHORTENED
+    if one_core:
+        return CLOSE
+    if not a.told or not b.told:
+        return UNTOLD
+    if a.compact in b.compact or b.compact in a.compact or likeness(a, b) >= ALIKE:
+        return ALIKE_NAMES
+    return SYMBOL_ONLY
+
+
+def _shortens(a: tuple[str, ...], b: tuple[str, ...], symbol: str) -> bool:
+    """`a` lacks last words of `b`, where the symbol spells all of `b`; or `a` has words of `b` cut to one letter."""
+    if 2 <= len(a) < len(b):
+        return b[: len(a)] == a and "".join(word[0] for word in b) == symbol
+    if len(a) != len(b) or a == b:
+        return False
+    telling = False
+    for ours, theirs in zip(a, b, strict=True):
+        if ours == theirs:
+            telling |= len(ours) > 3 and ours not in GENERIC
+        elif ours != theirs[0]:
+            return False
+    return telling

@@ -1,0 +1,159 @@
+"""Reads a coin's name, symbol and id: what is the same under another spelling, and what marks another token.
+
+Pure text, standard library only. No coin is named here: the words below say what kind of thing a token is, never which.
+A mark (wrapped, staked, an old version, a note in brackets) on one of two names means that they are not the same token.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+#: Words that one source writes in a name and another leaves out.
+GENERIC = frozenset(
+    ("token", "coin", "network", "protocol", "finance", "chain", "blockchain", "dao", "defi", "crypto", "currency")
+    + ("cryptocurrency", "platform", "project", "ecosystem", "foundation", "official", "app", "labs")
+    + ("io", "com", "org", "net", "the")
+)
+#: Generic words that also stand glued to the end of a name.
+GLUED = ("token", "coin", "network", "protocol", "finance", "chain", "dao", "defi")
+#: Words that make another token out of a coin: worth the same, perhaps, and still not the same.
+DERIVED = frozenset(
+    ("wrapped", "bridged", "bridge", "pegged", "peg", "staked", "staking", "stake", "liquid", "synthetic", "synth")
+    + ("legacy", "old", "deprecated", "migrated", "vault", "lp", "long", "short", "leveraged")
+    + ("erc20", "bep2", "bep20", "trc20", "trc10", "spl", "brc20", "qrc20")
+)
+#: Notes in brackets that tell nothing: the newer of two is the plain one, the older carries the mark.
+PLAIN_NOTES = frozenset({"", "new"})
+
+_NOTE = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
+_VERSION = re.compile(r"v\d+(?:\.\d+)*|\d+\.0")
+_GLUED_VERSION = re.compile(r"(?<=[^\W\d])v([2-9])$")
+_ON_CHAIN = re.compile(r"(?<=\w )(?:on|via) (\w.*)$")
+_BETWEEN_WORDS = re.compile(r"[^\w.]+|_+|(?<!\d)\.|\.(?!\d)")
+_SPELLED_OUT = str.maketrans({"'": "", "’": "", "&": " and ", "+": " plus "})
+_NOT_ALNUM = {code: None for code in range(128) if not chr(code).isalnum()}
+
+
+class NameParts(NamedTuple):
+    words: tuple[str, ...]
+    """The words of the name, without notes and marks."""
+    core: str
+    """The same without generic words, compact."""
+    generic: frozenset[str]
+    """The generic words left out of `core`."""
+    marks: frozenset[str]
+    """What makes it another token than the plain coin."""
+
+
+class Reading:
+    """One listing's texts. What every listing needs is read at once, the rest when two are compared."""
+
+    __slots__ = ("_letter_pairs", "_parts", "compact", "name", "slugs", "spelled", "symbol")
+
+    def __init__(self, source_asset_id: str, symbol: str, name: str) -> None:
+        self.symbol = compact(symbol)
+        """Lower case; empty when the source gives none."""
+        self.spelled = " ".join(name.split())
+        """The name as written: of two namesakes ("MarsInu", "Mars Inu") the one written the same is meant."""
+        if "(" in name or "[" in name or "{" in name:
+            name = _NOTE.sub(self._telling, name)
+        self.name = name if name.strip() else self.spelled
+        self.compact = compact(self.name)
+        """The whole name without spaces and punctuation; empty when the source gives none."""
+        whole = compact(source_asset_id)
+        head, _, tail = source_asset_id.partition("-")
+        named = tail not in GENERIC and compact(head) == self.symbol
+        self.slugs = frozenset((whole, compact(tail)) if named else (whole,)) - {""}
+        """The source's id, compact: whole, and without the symbol in front. Often the name at the time of listing."""
+        self._parts: NameParts | None = None
+        self._letter_pairs: frozenset[str] | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether the name says more than the symbol does."""
+        return bool(self.compact) and self.compact != self.symbol
+
+    @property
+    def parts(self) -> NameParts:
+        if self._parts is None:
+            self._parts = _take_apart(_plain(self.name))
+        return self._parts
+
+    @property
+    def letter_pairs(self) -> frozenset[str]:
+        if self._letter_pairs is None:
+            self._letter_pairs = frozenset(map("".join, pairwise(self.compact)))
+        return self._letter_pairs
+
+    def _telling(self, note: re.Match[str]) -> str:
+        """The note as it stands, or a blank when it only repeats the symbol or says that this is the new one."""
+        text = compact(note.group(1))
+        return " " if text == self.symbol or text in PLAIN_NOTES else note.group(0)
+
+
+@lru_cache(maxsize=1 << 17)
+def read(source_asset_id: str, symbol: str, name: str) -> Reading:
+    """Cached: the same texts come with every sweep."""
+    return Reading(source_asset_id, symbol, name)
+
+
+def compact(text: str) -> str:
+    """Letters and digits of any script, lower case, accents dropped; the bare text where there are none (a face)."""
+    plain = _plain(text)
+    letters = plain.translate(_NOT_ALNUM) if plain.isascii() else "".join(filter(str.isalnum, plain))
+    return letters or "".join(plain.split())
+
+
+def likeness(a: Reading, b: Reading) -> float:
+    """0 to 1: the share of letter pairs that two names have in common (Dice)."""
+    total = len(a.letter_pairs) + len(b.letter_pairs)
+    return 2 * len(a.letter_pairs & b.letter_pairs) / total if total else 0.0
+
+
+def _plain(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    parts = unicodedata.normalize("NFKD", text)
+    return "".join(letter for letter in parts if not unicodedata.combining(letter)).casefold()
+
+
+def _take_apart(name: str) -> NameParts:
+    marks = {text if (text := compact(note)) in DERIVED else "note " + text for note in _NOTE.findall(name)}
+    bare = " ".join(_NOTE.sub(" ", name).split())
+    if not bare:
+        bare, marks = name, set()
+    if on_chain := _ON_CHAIN.search(bare):
+        marks.add("on " + compact(on_chain.group(1)))
+        bare = bare[: on_chain.start()]
+    words = _BETWEEN_WORDS.sub(" ", bare.translate(_SPELLED_OUT)).split()
+    kept = []
+    for position, word in enumerate(words):
+        if word in DERIVED:
+            marks.add(word)
+        elif position and _VERSION.fullmatch(word):
+            marks.add("version " + word.lstrip("v").removesuffix(".0"))
+        elif position == len(words) - 1 and (glued := _GLUED_VERSION.search(word)):
+            marks.add("version " + glued.group(1))
+            kept.append(word[: glued.start()])
+        else:
+            kept.append(word)
+    kept = kept or words
+    return NameParts(tuple(kept), *_core(kept), frozenset(marks))
+
+
+def _core(words: list[str]) -> tuple[str, frozenset[str]]:
+    singular = ["token" if word == "tokens" else "coin" if word == "coins" else word for word in words]
+    kept = [word for word in singular if word not in GENERIC]
+    if not kept:
+        return "".join(words), frozenset()
+    generic = {word for word in singular if word in GENERIC}
+    for ending in GLUED:
+        if kept[-1].endswith(ending) and len(kept[-1]) > len(ending) + 1:
+            kept[-1] = kept[-1].removesuffix(ending)
+            generic.add(ending)
+            break
+    return "".join(kept), frozenset(generic)
