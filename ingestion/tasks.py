@@ -15,7 +15,7 @@ from typing import Any
 
 from celery import Task, shared_task
 from django.conf import settings
-from django.db import OperationalError, transaction
+from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerError
@@ -35,10 +35,17 @@ LONGEST_COUNTDOWN = 60.0
 LONGEST_BACKOFF = 600.0
 
 
-class PageTask(Task):
+class CarefulTask(Task):
+    """Begins with database connections that work: Celery would keep one that broke in an earlier task of the process."""
+
+    def before_start(self, *_: object) -> None:
+        close_old_connections()
+
+
+class PageTask(CarefulTask):
     """What every task that carries a page does: the source's own word on when to come back wins over the backoff."""
 
-    autoretry_for = (Unavailable, OperationalError)
+    autoretry_for = (Unavailable, OperationalError, InterfaceError)
     retry_backoff = True
     retry_backoff_max = int(LONGEST_BACKOFF)
     retry_jitter = True
@@ -68,7 +75,7 @@ def backoff(strikes: int) -> float:
     return random.uniform(0, min(settings.ETL_BACKOFF_SECONDS * 2 ** (strikes - 1), LONGEST_BACKOFF))
 
 
-@shared_task(ignore_result=True)
+@shared_task(base=CarefulTask)
 def start(slug: str) -> None:
     """Beat's message: the source's run of this schedule slot is queued, once, however many beats there are."""
     run = runs.start_slot(slug)
@@ -89,7 +96,7 @@ def normalize(self: PageTask, page_id: int) -> None:
         pipeline.normalize(page_id)
 
 
-@shared_task(ignore_result=True)
+@shared_task(base=CarefulTask)
 def reconcile() -> None:
     """Dead workers' runs are taken over, lost messages sent again, stale prices leave the consensus."""
     left = reconciling.reconcile()
@@ -99,7 +106,7 @@ def reconcile() -> None:
         send(normalize, page_id)
 
 
-@shared_task(ignore_result=True)
+@shared_task(base=CarefulTask)
 def prune() -> None:
     """Retention is applied."""
     retention.prune()
@@ -125,7 +132,7 @@ def carry(run_id: int, on_page: pipeline.OnPage) -> None:
             finish.fetched(run_id, Run.Status.FAILED, str(error))
         except Unavailable as error:
             wait(run, error)
-        except OperationalError:
+        except (OperationalError, InterfaceError):
             raise
         except Exception as error:
             # Our own bug: it fails at once and loudly, and waiting would not mend it.

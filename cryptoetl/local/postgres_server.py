@@ -50,7 +50,6 @@ SETTINGS = {
 }
 THROWAWAY = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "shared_buffers": "128MB",
     "wal_level": "minimal",
