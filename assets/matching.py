@@ -199,7 +199,7 @@ def write(
             for index, slug, _ in to_make:
                 placement.asset_ids[index] = ids[slug]
 
-        new_listings, renamed, moved = [], [], []
+        new_listings, renamed, moved, explained = [], [], [], []
         for index, (group, _) in enumerate(placement.groups):
             asset = placement.asset_ids[index]
             for listing in group:
@@ -222,6 +222,8 @@ def write(
                 if place.asset_id != asset:
                     moved.append((place.listing_id, asset, *evidence))
                     touched |= {place.asset_id, asset}
+                else:
+                    explained.append((place.listing_id, *evidence))
                 if listing.key in fresh:
                     renamed.append((place.listing_id, listing.symbol, listing.name, list(listing.contracts)))
                     touched.add(asset)
@@ -229,6 +231,8 @@ def write(
             execute_values(cursor, INSERT_LISTINGS, new_listings, page_size=10_000)
         if renamed:
             execute_values(cursor, RENAME, renamed, page_size=10_000)
+        if explained:
+            execute_values(cursor, EXPLAIN, explained, page_size=10_000)
         if moved:
             execute_values(cursor, MOVE, moved, page_size=10_000)
             cursor.execute(
@@ -260,6 +264,12 @@ FROM (VALUES %s) new (id, symbol, name, contracts) WHERE listing.id = new.id
 MOVE = """
 UPDATE assets_listing listing SET asset_id = new.asset_id, method = new.method, confidence = new.confidence, reasons = new.reasons::jsonb
 FROM (VALUES %s) new (id, asset_id, method, confidence, reasons) WHERE listing.id = new.id
+"""
+EXPLAIN = """
+UPDATE assets_listing listing SET method = new.method, confidence = new.confidence, reasons = new.reasons::jsonb
+FROM (VALUES %s) new (id, method, confidence, reasons) WHERE listing.id = new.id
+AND (listing.method, listing.confidence, listing.reasons)
+    IS DISTINCT FROM (new.method, new.confidence, new.reasons::jsonb)
 """
 EMPTY = """
 DELETE FROM assets_asset asset WHERE id = ANY(%s)
