@@ -152,6 +152,11 @@ class RawPayload(models.Model):
     meta = models.JSONField(default=dict, db_default={}, help_text="What parsing needs beside the body.")
     body = models.ForeignKey(RawBody, models.PROTECT, related_name="payloads")
     received_at = models.DateTimeField()
+    superseded = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Its file was read again from the first row since: it no longer says what there is.",
+    )
     state = models.TextField(choices=State, default=State.STORED, db_default=State.STORED)
     attempts = models.SmallIntegerField(default=0, db_default=0, help_text="Times that normalizing it was begun.")
     error = models.TextField(blank=True, default="", db_default="")

@@ -103,11 +103,11 @@ def store_page(run: Run, lease: Lease, page: Page) -> RawPayload:
     whole = page.cursor is None and not page.broken
     with transaction.atomic():
         held(run, lease)
-        restarted = page.meta.get("restarted") and not run.pages
-        if restarted:
-            # The file is another one than the checkpoint knew: what comes is a sweep of its own.
-            run.sweep = (run.sweep or 0) + 1
-            Run.objects.filter(pk=run.pk).update(sweep=run.sweep)
+        if page.meta.get("first_row") == 1:
+            # A file is read from its first row: what an earlier state of it held counts no longer.
+            RawPayload.objects.filter(source=run.source, sweep=run.sweep, meta__file=page.meta["file"]).update(
+                superseded=True
+            )
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO ingestion_rawbody (sha256, text, encoding, size) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",

@@ -15,7 +15,7 @@ SWEEPS_MISSED = 3
 
 SEEN = """SELECT DISTINCT unnest(sighting.listing_ids) AS listing_id
     FROM ingestion_sighting sighting JOIN ingestion_rawpayload payload ON payload.id = sighting.payload_id
-    WHERE payload.source_id = %(source)s AND payload.sweep = %(sweep)s"""
+    WHERE payload.source_id = %(source)s AND payload.sweep = %(sweep)s AND NOT payload.superseded"""
 
 MISSED = f"""
 UPDATE assets_listing listing SET

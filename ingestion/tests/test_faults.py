@@ -273,6 +273,8 @@ def test_how_long_to_wait_is_read_in_every_form(headers, low, high):
     assert low <= seconds <= high
 
 
-@pytest.mark.parametrize("headers", [{}, {"retry-after": "soon"}, {"x-ratelimit-reset": "never"}, {"retry-after": "-5"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"retry-after": "soon"}, {"x-ratelimit-reset": "never"}, {"retry-after": "-5"}]
+)
 def test_no_word_on_waiting_is_none(headers):
     assert http.retry_after(headers) is None

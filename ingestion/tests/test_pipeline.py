@@ -76,10 +76,15 @@ def test_a_changed_price_arrives_and_the_old_one_stays_in_history(ingest, provid
     now = Quote.objects.get(listing__source_asset_id="bitcoin")
     assert now.price_usd == Decimal("123456.789012345678901234567890")
     assert now.observed_at > first.observed_at
-    assert set(PricePoint.objects.filter(listing_id=now.pk).values_list("price_usd", flat=True)) == {first.price_usd, now.price_usd}
+    assert set(PricePoint.objects.filter(listing_id=now.pk).values_list("price_usd", flat=True)) == {
+        first.price_usd,
+        now.price_usd,
+    }
 
 
-@pytest.mark.parametrize("price", ["1.234E-17", "1e30", "0.10", "9223372036854775807", "123456789012345678901234567890.123456789"])
+@pytest.mark.parametrize(
+    "price", ["1.234E-17", "1e30", "0.10", "9223372036854775807", "123456789012345678901234567890.123456789"]
+)
 def test_numbers_are_exact_decimals_of_any_size(ingest, provider, price):
     provider.set_price("bitcoin", Decimal(price))
     ingest("coingecko")
@@ -109,7 +114,16 @@ def test_replay_of_everything_changes_nothing(ingest, provider):
 
 
 def test_replay_from_nothing_gives_what_the_ingestion_gave(ingest, provider):
-    columns = ("listing__source_asset_id", "price_usd", "market_cap", "rank", "observed_at", "page_id", "position", "digest")
+    columns = (
+        "listing__source_asset_id",
+        "price_usd",
+        "market_cap",
+        "rank",
+        "observed_at",
+        "page_id",
+        "position",
+        "digest",
+    )
     ingest("coingecko")
     provider.change_prices()
     ingest("coingecko")

@@ -104,7 +104,14 @@ def workers(market) -> Iterator[Workers]:
 def tables() -> list[tuple]:
     """What a reader can see, without what depends on when and in how many attempts it came."""
     quotes = Quote.objects.order_by("listing__source_asset_id").values_list(
-        "listing__source_asset_id", "asset__slug", "price_usd", "market_cap", "rank", "observed_at", "digest", "asset__price_usd"
+        "listing__source_asset_id",
+        "asset__slug",
+        "price_usd",
+        "market_cap",
+        "rank",
+        "observed_at",
+        "digest",
+        "asset__price_usd",
     )
     return [*quotes, (PricePoint.objects.count(), Reject.objects.count())]
 
@@ -116,7 +123,9 @@ def undisturbed(market) -> list[tuple]:
     result = tables()
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE assets_asset, assets_listing, assets_quote, assets_price_point, ingestion_run CASCADE")
-    Checkpoint.objects.update_or_create(source=Source.objects.get(slug="coingecko"), defaults={"cursor": None, "in_sweep": False})
+    Checkpoint.objects.update_or_create(
+        source=Source.objects.get(slug="coingecko"), defaults={"cursor": None, "in_sweep": False}
+    )
     for source in Source.objects.exclude(slug="coingecko"):
         Checkpoint.objects.get_or_create(source=source)
     Source.objects.update(last_sweep_records=0, last_sweep_at=None)

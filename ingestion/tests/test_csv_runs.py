@@ -1,0 +1,169 @@
+"""CSV files through the whole pipeline: where they stop, go on and start again, and every bad file in one sentence."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from assets.models import Listing, PricePoint, Quote
+from ingestion.models import RawPayload, Reject
+
+HEADER = "symbol,name,price_usd,market_cap,observed_at\n"
+
+
+def row(number: int, price: str = "1.5", time: str = "2026-11-20T00:00:00Z") -> str:
+    return f"C{number},Coin {number},{price},{10**9 - number},{time}\n"
+
+
+@pytest.fixture
+def file(tmp_path, settings):
+    path = tmp_path / "coins.csv"
+    settings.CSV_SOURCE_PATH = str(path)
+    settings.ETL_BATCH_SIZE = 7
+    return path
+
+
+def test_fail_after_n_records_is_exact_and_the_next_run_goes_on_from_the_next(ingest, file, settings):
+    file.write_text(HEADER + "".join(row(number) for number in range(1, 31)))
+    settings.FAIL_AFTER_N_RECORDS = 10
+    run = ingest("csv")
+    assert (run.status, run.processed, run.last_processed_id) == ("failed", 10, "c10-coin-10")
+    assert "FAIL_AFTER_N_RECORDS=10" in run.error
+    settings.FAIL_AFTER_N_RECORDS = None
+    run = ingest("csv")
+    assert (run.status, run.processed, run.inserted, run.last_processed_id) == ("completed", 20, 20, "c30-coin-30")
+    assert Quote.objects.count() == 30
+
+
+def test_an_unchanged_file_is_unchanged_and_a_file_that_grew_goes_on(ingest, file):
+    file.write_text(HEADER + "".join(row(number) for number in range(1, 21)))
+    assert ingest("csv").inserted == 20
+    run = ingest("csv")
+    assert (run.status, run.pages, run.processed, run.unchanged) == ("completed", 0, 20, 20)
+    assert run.last_processed_id == "c20-coin-20"
+    with file.open("a") as more:
+        more.write(row(21) + row(22))
+    run = ingest("csv")
+    assert (run.status, run.processed, run.inserted) == ("completed", 2, 2)
+    assert Listing.objects.filter(missed_sweeps__gt=0).count() == 0, "the rows before are still in the file"
+
+
+def test_a_file_that_changed_starts_again_and_what_it_no_longer_holds_is_missed(ingest, file):
+    file.write_text(HEADER + "".join(row(number) for number in range(1, 21)))
+    ingest("csv")
+    file.write_text(HEADER + row(1, "2.5", "2026-11-20T01:00:00Z") + "".join(row(number) for number in range(2, 20)))
+    run = ingest("csv")
+    assert (run.status, run.processed, run.updated, run.unchanged) == ("completed", 19, 1, 18)
+    assert list(Listing.objects.filter(missed_sweeps=1).values_list("source_asset_id", flat=True)) == ["c20-coin-20"]
+    for _ in range(2):
+        ingest("csv")
+    assert Listing.objects.get(source_asset_id="c20-coin-20").delisted_at is not None
+
+
+def test_a_history_of_one_coin_is_one_quote_and_many_points(ingest, file):
+    file.write_text(HEADER + "".join(f"BTC,Bitcoin,{100 + day},1,2026-10-{day:02}T00:00:00Z\n" for day in range(1, 32)))
+    run = ingest("csv")
+    assert (run.status, run.processed, Quote.objects.count(), PricePoint.objects.count()) == ("completed", 31, 1, 31)
+    assert run.processed == run.inserted + run.updated
+    assert Quote.objects.get().price_usd == 131
+
+
+def test_rows_that_can_not_be_read_are_kept_and_the_rest_goes_in(ingest, file):
+    bad = [
+        "C90,Coin 90,abc,1,2026-11-20T00:00:00Z\n",
+        "C91,Coin 91,-1,1,2026-11-20T00:00:00Z\n",
+        "C92,Coin 92\n",
+        "C93,Coin 93,1,1,2026-11-20T00:00:00Z,7,8,9\n",
+    ]
+    file.write_text(HEADER + row(1) + "".join(bad) + row(2))
+    run = ingest("csv")
+    assert (run.status, run.processed, run.inserted, run.rejected) == ("completed", 6, 2, 4)
+    assert sorted(Reject.objects.values_list("raw", flat=True)) == sorted(line.rstrip("\n") for line in bad)
+    assert all(reject.reason for reject in Reject.objects.all())
+
+
+def test_a_ten_megabyte_field_is_refused_and_stops_nothing_else(ingest, file):
+    file.write_text(HEADER + row(1) + f"C90,{'x' * 10_000_000},1,1,2026-11-20T00:00:00Z\n" + row(2))
+    run = ingest("csv")
+    assert (run.status, run.inserted, run.rejected) == ("completed", 2, 1)
+
+
+def test_quotes_that_never_close_do_not_swallow_the_file(ingest, file):
+    file.write_text(
+        HEADER + row(1) + 'C90,"Coin 90,1,1,2026-11-20T00:00:00Z\n' + "".join(row(number) for number in range(2, 12))
+    )
+    run = ingest("csv")
+    assert run.status == "completed"
+    assert run.processed == run.inserted + run.rejected
+    assert run.inserted >= 10
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (HEADER.encode(), "holds a header and no row"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40, "coins.csv"),
+        (b"PK\x03\x04" + bytes(5000), "coins.csv"),
+        (b"source,title,url\nnews,Something happened,https://example.org\n", "coins.csv"),
+    ],
+)
+def test_a_file_that_is_none_is_refused_in_a_sentence_that_names_it(ingest, file, content, words):
+    file.write_bytes(content)
+    run = ingest("csv")
+    assert run.status == "failed"
+    assert words in run.error
+    assert "coins.csv" in run.error
+    assert "Traceback" not in run.error
+    file.write_text(HEADER + row(1))
+    assert ingest("csv").status == "completed"
+
+
+def test_a_missing_file_and_a_directory_are_named(ingest, file, tmp_path, settings):
+    run = ingest("csv")
+    assert run.status == "failed"
+    assert "coins.csv" in run.error
+    settings.CSV_SOURCE_PATH = str(tmp_path)
+    run = ingest("csv")
+    assert run.status == "failed"
+    assert tmp_path.name in run.error
+    settings.CSV_SOURCE_PATH = str(tmp_path / "*.csv")
+    assert "*.csv" in ingest("csv").error
+
+
+def test_a_pattern_reads_every_file_and_notices_the_one_that_changed(ingest, file, tmp_path, settings):
+    settings.CSV_SOURCE_PATH = str(tmp_path / "*.csv")
+    file.write_text(HEADER + row(1) + row(2))
+    (tmp_path / "more.csv").write_text(HEADER + row(3) + row(4))
+    assert ingest("csv").inserted == 4
+    (tmp_path / "more.csv").write_text(HEADER + row(3, "9", "2026-11-20T01:00:00Z"))
+    run = ingest("csv")
+    assert (run.status, run.updated) == ("completed", 1)
+    assert list(Listing.objects.filter(missed_sweeps=1).values_list("source_asset_id", flat=True)) == ["c4-coin-4"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "bom"), [("utf-8", b"\xef\xbb\xbf"), ("utf-16-le", b"\xff\xfe"), ("latin-1", b"")]
+)
+def test_other_encodings_and_separators_go_in_and_show_at_psql(ingest, file, encoding, bom):
+    text = "Symbol;Name;Preis;Zeit\r\n" + "".join(
+        f"U{number};Übercoin {number};1.234,5{number};20.11.2026\r\n" for number in range(9)
+    )
+    file.write_bytes(bom + text.encode(encoding))
+    run = ingest("csv")
+    assert (run.status, run.error, run.inserted) == ("completed", "", 9)
+    assert str(Quote.objects.get(listing__name="Übercoin 3").price_usd) == "1234.53"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM raw_csv WHERE payload ->> 'Name' LIKE 'Übercoin%'")
+        assert cursor.fetchone() == (9,)
+    assert RawPayload.objects.count() == 2
+
+
+def test_the_bundled_sample_goes_in_labelled_as_what_it_is(ingest, settings):
+    settings.CSV_SOURCE_PATH = str(settings.BASE_DIR / "data" / "sample_assets.csv")
+    run = ingest("csv")
+    assert (run.status, run.rejected) == ("completed", 0)
+    assert run.inserted >= 100
+    assert {moment.isoformat() for moment in Quote.objects.values_list("observed_at", flat=True)} == {
+        "2026-11-01T00:00:00+00:00"
+    }
