@@ -9,7 +9,7 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.core.exceptions import ImproperlyConfigured
 
-from cryptoetl import heartbeat
+from cryptoetl import alive
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryptoetl.settings")
 
@@ -20,7 +20,7 @@ try:
 except ImproperlyConfigured as error:
     sys.exit(f"cryptoetl: {error}")
 app.autodiscover_tasks()
-heartbeat.watch()
+alive.watch()
 
 
 @setup_logging.connect
