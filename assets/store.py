@@ -58,6 +58,9 @@ WITH newest AS (
               IS DISTINCT FROM (excluded.price_usd, excluded.market_cap, excluded.volume_24h)
       AND excluded.page_id >= coalesce(point.page_id, 0)
     RETURNING listing_id, observed_at
+), emptied AS (
+    -- For the next page of the same transaction; the rest of this statement still sees the rows.
+    DELETE FROM staging
 )
 SELECT
     (SELECT count(*) FROM quoted WHERE is_new),

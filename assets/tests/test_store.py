@@ -1,0 +1,159 @@
+"""What the one writer guards, whatever the order and however often."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from assets import store
+from assets.models import Asset, Candidate, Decision, Listing, PricePoint, Quote, Source
+from assets.pricing import reprice, reprice_due
+from assets.records import AssetRecord
+
+pytestmark = pytest.mark.django_db
+
+TIME = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def record(
+    id: str = "bitcoin", price: str | None = "1.5", minutes: int = 0, symbol: str = "BTC", name: str = "Bitcoin", **more
+) -> AssetRecord:
+    return AssetRecord(
+        id, symbol, name, TIME + timedelta(minutes=minutes), None if price is None else Decimal(price), **more
+    )
+
+
+def merge(source: str, *records: AssetRecord, page: int = 1) -> tuple[int, int, int]:
+    store.ensure_partitions([one.observed_at for one in records])
+    merged = store.merge(Source.objects.get(slug=source), list(enumerate(records)), page)
+    return merged.inserted, merged.updated, merged.unchanged
+
+
+def price(id: str = "bitcoin") -> Decimal | None:
+    return Quote.objects.get(listing__source_asset_id=id).price_usd
+
+
+def test_a_record_is_inserted_then_unchanged_then_updated():
+    assert merge("coingecko", record()) == (1, 0, 0)
+    assert merge("coingecko", record(), page=2) == (0, 0, 1)
+    assert Quote.objects.get().page_id == 1
+    assert merge("coingecko", record(price="2", minutes=5), page=3) == (0, 1, 0)
+    assert PricePoint.objects.count() == 2
+
+
+def test_an_older_observation_is_history_and_never_the_quote():
+    merge("coingecko", record(price="2", minutes=5), page=2)
+    assert merge("coingecko", record(price="1"), page=3) == (0, 1, 0)
+    assert price() == 2
+    assert PricePoint.objects.count() == 2
+    assert merge("coingecko", record(price="1"), page=3) == (0, 0, 1)
+
+
+def test_of_two_words_of_one_time_the_later_page_wins_whatever_the_order():
+    merge("coingecko", record(price="1"), page=1)
+    merge("coingecko", record(price="2"), page=2)
+    assert price() == 2
+    assert merge("coingecko", record(price="1"), page=1) == (0, 0, 1)
+    assert price() == 2
+    assert PricePoint.objects.get().price_usd == 2
+
+
+def test_one_id_twice_in_a_page_is_one_quote_the_newest_then_the_last():
+    assert merge("coingecko", record(price="3", minutes=1), record(price="1"), record(price="4", minutes=1)) == (
+        1,
+        1,
+        1,
+    )
+    assert price() == 4
+    assert PricePoint.objects.count() == 2
+
+
+def test_without_a_price_there_is_a_quote_and_no_point():
+    assert merge("coingecko", record(price=None)) == (1, 0, 0)
+    assert (price(), PricePoint.objects.count(), Asset.objects.get().agreement) == (None, 0, "none")
+
+
+@pytest.mark.parametrize("figure", ["1.234E-17", "1e30", "1E-300", "9223372036854775807", "0.10"])
+def test_a_figure_comes_back_as_it_went_in(figure):
+    merge("coingecko", record(price=figure, market_cap=Decimal(figure)))
+    assert (price(), Quote.objects.get().market_cap) == (Decimal(figure), Decimal(figure))
+
+
+@pytest.mark.parametrize("name", ["tab\there", "new\nline", "back\\slash", "\\N", "quote'\"", "Ümläut 币", "a\rb"])
+def test_a_name_is_kept_whatever_it_holds(name):
+    merge("coingecko", record(name=name))
+    assert Listing.objects.get().name == name
+
+
+def test_sources_meet_in_one_asset_whose_slug_is_the_anchors_and_each_keeps_its_word():
+    merge("coinpaprika", record("btc-bitcoin", "10"))
+    assert Asset.objects.get().slug == "coinpaprika:btc-bitcoin"
+    merge("coingecko", record("bitcoin", "10.2"))
+    asset = Asset.objects.get()
+    assert asset.slug == "bitcoin"
+    assert sorted(asset.quotes.values_list("price_usd", flat=True)) == [Decimal(10), Decimal("10.2")]
+
+
+def test_a_rename_is_noticed_and_decided_again():
+    merge("coingecko", record("matic-network", symbol="MATIC", name="Polygon"))
+    merge("coinpaprika", record("abc-abc", symbol="ABC", name="Abc Coin"))
+    assert Asset.objects.count() == 2
+    merge("coinpaprika", record("abc-abc", symbol="MATIC", name="Polygon", minutes=1), page=2)
+    listing = Listing.objects.get(source_asset_id="abc-abc")
+    assert (listing.symbol, listing.asset.slug) == ("MATIC", "matic-network")
+    assert Asset.objects.count() == 1
+    assert listing.events.get().kind == "moved"
+
+
+def test_a_persons_decision_wins_and_survives_the_next_merge():
+    from assets.matching import place_again
+
+    merge("coingecko", record("bitcoin"))
+    merge("coinpaprika", record("btc-bitcoin"))
+    a, b = Listing.objects.order_by("pk")
+    Decision.objects.create(a=a, b=b, same=False, decided_by="test")
+    reprice(place_again([a.pk, b.pk]))
+    assert set(Asset.objects.values_list("slug", flat=True)) == {"bitcoin", "coinpaprika:btc-bitcoin"}
+    merge("coinpaprika", record("btc-bitcoin", "1.6", minutes=1), page=2)
+    assert Asset.objects.count() == 2
+    Decision.objects.all().delete()
+    reprice(place_again([a.pk, b.pk]))
+    assert Asset.objects.get().quotes_count == 2
+    assert not Candidate.objects.exists()
+
+
+def test_the_consensus_changes_with_the_quotes_and_when_one_goes_stale():
+    now = datetime.now(UTC).replace(microsecond=0)
+    fresh = AssetRecord("bitcoin", "BTC", "Bitcoin", now, Decimal(100))
+    merge("coingecko", fresh)
+    merge("coinpaprika", AssetRecord("btc-bitcoin", "BTC", "Bitcoin", now, Decimal(102)))
+    asset = Asset.objects.get()
+    assert (asset.agreement, asset.price_usd, asset.sources_used) == ("agree", 101, ["coingecko", "coinpaprika"])
+    assert reprice_due() == 0
+    Asset.objects.update(fresh_until=now - timedelta(seconds=1))
+    Quote.objects.filter(source__slug="coinpaprika").update(observed_at=now - timedelta(days=1))
+    assert reprice_due() == 1
+    asset.refresh_from_db()
+    assert (asset.agreement, asset.price_usd) == ("single", 100)
+    assert "stale" in asset.left_out[0]["reason"]
+
+
+def test_the_database_refuses_what_must_not_be():
+    merge("coingecko", record())
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Quote.objects.update(price_usd=-1)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Listing.objects.create(source=Source.objects.first(), source_asset_id="", asset=Asset.objects.first())
+
+
+def test_the_number_of_queries_does_not_grow_with_the_records(django_assert_max_num_queries):
+    many = [record(f"coin-{number}", symbol=f"C{number}", name=f"Coin {number}") for number in range(500)]
+    store.ensure_partitions([TIME])
+    source = Source.objects.get(slug="coingecko")
+    with django_assert_max_num_queries(40):
+        store.merge(source, list(enumerate(many)), 1)
+    with django_assert_max_num_queries(1):
+        store.merge(source, list(enumerate(many)), 2)
