@@ -38,6 +38,10 @@ class Follower:
         text = [line.decode("utf-8", "replace") for line in whole]
         return text[-LINES_AT_FIRST:] if first else text
 
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+
     def _rotated(self) -> bool:
         assert self.file is not None
         try:
@@ -61,6 +65,9 @@ def logs(follow: bool = True) -> int:
             time.sleep(PAUSE_SECONDS)
     except KeyboardInterrupt:
         return 0
+    finally:
+        for follower in followers.values():
+            follower.close()
 
 
 def show(folder: Folder, followers: dict[str, Follower]) -> None:

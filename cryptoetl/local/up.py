@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from cryptoetl.local import ports, processes, servers, web
@@ -22,7 +25,8 @@ SERVER_SECONDS = 300
 WEB_SECONDS = 60
 FIRST_INGESTION_SECONDS = 20
 SUPERVISED = ("RUNNING", "STARTING", "EXITED", "BACKOFF")
-NAMES = {"postgres": "PostgreSQL", "redis": "Redis"}
+NAMES = {"postgres": "PostgreSQL", "redis": "Redis", "web": "The web"}
+REASON = re.compile(r"(FATAL|PANIC): |^cryptoetl: |^\*\*\* |^[\w.]*(Error|Exception|Configured|DoesNotExist)\b: ?")
 
 
 def up() -> int:
@@ -60,23 +64,20 @@ def start(plan: Plan) -> int:
             with step("starting web, worker and beat"):
                 for name in ("web", "worker", "beat"):
                     supervisor.start_program(name)
-                _wait_for_web(plan)
+                _wait(supervisor, "web", lambda: web.trouble(plan.port), WEB_SECONDS)
         except BaseException:
             # Half a system helps nobody; the data stays.
             supervisor.stop()
             processes.stop(lambda: processes.of(plan.folder), patience=10)
             raise
-    print("First ingestion:", flush=True)
-    code = subprocess.run(
+    print(_addresses(plan), flush=True)
+    # Last, as its last line is the one that matters: that no provider could be reached, and what to do then.
+    return subprocess.run(
         _manage_command("ingest", "--all", "--first", "--wait", str(FIRST_INGESTION_SECONDS)),
         cwd=CLONE,
         env=_manage_environment(plan),
         check=False,
     ).returncode
-    print(_addresses(plan), flush=True)
-    if not plan.demo and code == 0 and _no_provider_answered(plan.port):
-        print("No provider could be reached from here. To see everything at work without one: make demo", flush=True)
-    return code
 
 
 def already_running(plan: Plan) -> int | None:
@@ -90,7 +91,7 @@ def already_running(plan: Plan) -> int | None:
     print(f"cryptoetl is already running in {plan.folder.path}: http://localhost:{port}/", flush=True)
     if port != plan.port and not plan.demo:
         print(f"It keeps its port {port}. To move it to {plan.port}: make down, then make up again.", flush=True)
-    if web.answers(port):
+    if web.trouble(port) is None:
         return 0
     print("The web does not answer yet; `make logs` shows why.", flush=True)
     return 1
@@ -136,47 +137,31 @@ def _start_servers(plan: Plan, state: dict[str, Any], supervisor: Supervisor) ->
     with step("starting " + (" and ".join(NAMES[name] for name in plan.embedded) or "the supervisor")):
         supervisor.start(plan.programs)
         for name, server in found.items():
-            _wait_for_server(plan.folder, supervisor, name, server)
+            _wait(supervisor, name, server.trouble, SERVER_SECONDS)
         if "postgres" in plan.embedded:
             postgres.create_database()
 
 
-def _wait_for_server(folder: Folder, supervisor: Supervisor, name: str, server: PostgresServer | RedisServer) -> None:
-    """The server answers. One that ended three times over has a reason, and its log knows it."""
-    deadline = time.monotonic() + SERVER_SECONDS
+def _wait(supervisor: Supervisor, program: str, trouble: Callable[[], str | None], seconds: float) -> None:
+    """The program answers. One that ended three times over has a reason, and its log knows it."""
+    folder = supervisor.folder
+    deadline = time.monotonic() + seconds
     seen: set[int] = set()
-    while reason := server.trouble():
-        seen.add((supervisor.states() or {}).get(name, {}).get("pid", 0))
+    while reason := trouble():
+        seen.add((supervisor.states() or {}).get(program, {}).get("pid", 0))
         if len(seen - {0}) > 3 or time.monotonic() > deadline:
-            reason = _last_complaint(folder, name) or reason
-            raise Trouble(f"{NAMES[name]} does not start: {reason} (see {folder.log / name}.log)")
+            reason = _last_complaint(folder.log / f"{program}.log") or reason
+            raise Trouble(f"{NAMES[program]} does not start: {reason} (see {folder.log / program}.log)")
         time.sleep(0.1)
 
 
-def _wait_for_web(plan: Plan) -> None:
-    deadline = time.monotonic() + WEB_SECONDS
-    while not web.answers(plan.port):
-        if time.monotonic() > deadline:
-            reason = _last_complaint(plan.folder, "web") or "no reason given"
-            raise Trouble(f"The web does not answer at port {plan.port}: {reason} (see {plan.folder.log / 'web.log'})")
-        time.sleep(0.1)
-
-
-def _last_complaint(folder: Folder, program: str) -> str:
-    """The last line of a program's log that sounds like a reason."""
+def _last_complaint(log: Path) -> str:
+    """The last line of a log that sounds like a reason; empty when none does."""
     try:
-        lines = (folder.log / f"{program}.log").read_text(errors="replace").splitlines()[-50:]
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()[-80:] if line.strip()]
     except OSError:
         return ""
-    loud = [line for line in lines if any(word in line for word in ("FATAL:", "PANIC:", "cryptoetl:", "***", "rror"))]
-    return (loud or lines or [""])[-1].strip()
-
-
-def _no_provider_answered(port: int) -> bool:
-    stats = web.ask(port, "/stats").json()
-    sources = stats.get("sources", {}) if isinstance(stats, dict) else {}
-    providers = [state for slug, state in sources.items() if slug != "csv" and isinstance(state, dict)]
-    return bool(providers) and not any(state.get("last_processed_at") for state in providers)
+    return next((line for line in reversed(lines) if REASON.search(line)), "")
 
 
 def _addresses(plan: Plan) -> str:

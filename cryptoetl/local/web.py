@@ -41,5 +41,9 @@ def ask(port: int, path: str, accept: str = "application/json", timeout: float =
         return Answer(0, str(getattr(error, "reason", error)))
 
 
-def answers(port: int, timeout: float = 2) -> bool:
-    return ask(port, "/health/live", timeout=timeout).status == 200
+def trouble(port: int, timeout: float = 2) -> str | None:
+    """Why the web does not serve; None when it does."""
+    answer = ask(port, "/health/live", timeout=timeout)
+    if answer.status == 200:
+        return None
+    return f"/health/live answered {answer.status}" if answer.status else answer.body
