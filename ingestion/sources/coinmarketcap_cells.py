@@ -1,8 +1,9 @@
 """Reading CoinMarketCap's front page as scrapers save it: the text of each cell with nothing between its parts.
 
 `BitcoinBTCBuy` is name, symbol and a button; `$2.08T$2,080,963,640,273` a market cap twice;
-`$39,855,155,407380.95K BTC` a volume in dollars and in coins; `19.87MBTC` a rounded supply, whose unit tells where the name ends and the symbol
-begins. A change has lost its sign, which the page shows as an arrow: it is left out, as the supply is.
+`$39,855,155,407380.95K BTC` a volume in dollars and in coins; `19.87MBTC` a rounded supply, whose unit tells where the
+name ends and the symbol begins. A change has lost its sign, which the page shows as an arrow: it is left out, as the
+supply is.
 """
 
 from __future__ import annotations

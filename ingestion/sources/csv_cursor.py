@@ -60,8 +60,11 @@ class Mark:
     """The dialect itself, until the file has ended."""
     ended: bool = False
     """True when the file held no more."""
-    unended_line: bool = False
-    """True when its last line had no end: what is appended must begin with one."""
+    tail: str = ""
+    """How the file ended when it was read: `line` without the end of its last line, which what is appended must begin
+    with; `quote` inside quotes, so that what is appended may be more of a row that was read."""
+    size: int = 0
+    """How long the file was when `tail` was true of it."""
     stat: tuple[int, ...] = ()
     """Device, inode, size and time of the file, once it has settled; empty for what was downloaded."""
 

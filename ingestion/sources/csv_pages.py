@@ -52,7 +52,7 @@ class _Reading:
 
     def __init__(self, location: Location, original: FileIO, file: FileIO, batch_size: int) -> None:
         self.location, self.original, self.file, self.batch_size = location, original, file, batch_size
-        self.stat = _stat(original)
+        self.looked_at, self.stat = time.time(), _stat(original)
         self.digest = PrefixDigest()
         self.offset = 0
         """Behind the last page, or what was skipped since."""
@@ -61,6 +61,8 @@ class _Reading:
         """The page in the making: the text of each record, with the blank lines before it."""
         self.size = 0
         self.blank = ""
+        self.tail = ""
+        self.cutter: Cutter | None = None
 
     def goes_on(self, mark: Mark | None) -> bool:
         """Finds where to begin: behind the mark, or at the first row. False when nothing lies behind the mark."""
@@ -68,7 +70,7 @@ class _Reading:
         digest = mark.prefix(self.file.fileno(), trusted=trusted) if mark else None
         if mark and digest and os.fstat(self.file.fileno()).st_size == mark.offset:
             self.digest, self.offset, self.rows = digest, mark.offset, mark.rows
-            self.understood, self.unended_line = mark.understood, mark.unended_line
+            self.understood, self.tail = mark.understood, mark.tail
             return False
         self.dialect = (
             Dialect.of(mark.dialect) if trusted and mark and mark.dialect else dialect_of(self.file, self.location.name)
@@ -86,32 +88,34 @@ class _Reading:
         return True
 
     def _continues(self, mark: Mark) -> bool:
-        """False when the last line, which had no end, goes on behind the mark: it was not the row that was read."""
+        """False when what lies behind the mark may belong to the last row before it, which was not whole then."""
+        if not mark.tail or os.fstat(self.file.fileno()).st_size == mark.size:
+            return True
         more = os.pread(self.file.fileno(), 4, mark.offset).decode(self.dialect.codec, "ignore")
-        return not mark.unended_line or more[:1] in ("\r", "\n")
+        return mark.tail == "line" and more[:1] in ("\r", "\n")
 
     def pages(self) -> Iterator[tuple[Page | None, Mark]]:
         """Every page, as soon as it is full, and the mark at the end."""
         pending: list[str] = []
-        self.cutter = Cutter(self.dialect.layout(), self.dialect.codec)
+        self.cutter = cutter = Cutter(self.dialect.layout(), self.dialect.codec)
         for lines, unreadable in self.lines.blocks():
             pending += lines
-            yield from self._cut(pending, final=unreadable is not None)
+            yield from self._cut(cutter, pending, final=unreadable is not None)
             if unreadable is not None:
                 yield from self._close()
                 yield self._alone(unreadable)
-        yield from self._cut(pending, final=True)
+        yield from self._cut(cutter, pending, final=True)
         yield from self._close()
         if not self.rows:
             raise Malformed(f"{self.location.name} holds a header and no row.")
-        self.unended_line = self.lines.unended_line
+        self.tail = "line" if self.lines.unended_line else ""
         self._check_same()
         yield None, self.mark(ended=self.file is not self.original or self.lines.position == self.stat[2])
 
-    def _cut(self, pending: list[str], *, final: bool) -> Iterator[tuple[Page, Mark]]:
+    def _cut(self, cutter: Cutter, pending: list[str], *, final: bool) -> Iterator[tuple[Page, Mark]]:
         """Moves what is whole from the pending lines into pages."""
         done = 0
-        for start, end, _, _ in self.cutter.cut(pending, final=final):
+        for start, end, _, _ in cutter.cut(pending, final=final):
             text = pending[start] if end - start == 1 else "".join(pending[start:end])
             if start > done or self.blank:
                 self.blank += "".join(pending[done:start])
@@ -121,8 +125,8 @@ class _Reading:
             done = end
             if len(self.records) >= self.batch_size or self.size >= MAX_PAGE:
                 yield from self._close()
-        self.blank += "".join(pending[done : self.cutter.consumed])
-        del pending[: self.cutter.consumed]
+        self.blank += "".join(pending[done : cutter.consumed])
+        del pending[: cutter.consumed]
         if len(self.blank) > CHUNK or not self.records:
             yield from self._close()
 
@@ -184,7 +188,8 @@ class _Reading:
             understood=self.understood,
             dialect={} if ended else self.dialect.facts(),
             ended=ended,
-            unended_line=ended and self.unended_line,
+            tail="quote" if self.cutter and self.cutter.is_open else self.tail if ended else "",
+            size=os.fstat(self.file.fileno()).st_size,
             stat=self.stat if settled else (),
         )
 
@@ -199,10 +204,13 @@ class _Reading:
             raise Unavailable(f"{name} was taken away while it was read.") from None
         if (now.st_dev, now.st_ino) != self.stat[:2]:
             raise Unavailable(f"{name} was replaced while it was read.")
-        if (stat := _stat(self.original)) == self.stat:
+        # A change within the grain of the file's clock leaves its time as it is: a young file is compared byte by byte.
+        young = abs(self.looked_at - self.stat[3] / 1e9) < SETTLED_SECONDS
+        looked_at, stat = time.time(), _stat(self.original)
+        if stat == self.stat and not young:
             return
         digest = PrefixDigest()
         digest.advance(self.file.fileno(), self.lines.start)
         if digest.hexdigest() != self.before or not self.lines.is_still_there():
             raise Unavailable(f"{name} was written over while it was read.")
-        self.stat = stat
+        self.looked_at, self.stat = looked_at, stat

@@ -63,17 +63,20 @@ Record = tuple[int, int, list[str] | None, str]
 
 
 class Cutter:
-    """Cuts lines into records. `consumed` counts the lines that are done with, blank ones and empty rows included."""
+    """Cuts lines into records."""
 
     def __init__(self, layout: Layout, codec: str) -> None:
         self.layout = layout
         self.codec = codec
         """In which the size of a record is measured, so that it is the same for a file and for a page of it."""
         self.consumed = 0
+        """How many lines are done with, blank ones and empty rows included."""
+        self.is_open = False
+        """True when the last cut ended inside quotes that more text might have closed."""
 
     def cut(self, lines: list[str], *, final: bool) -> Iterator[Record]:
         """The records in the lines. Unless `final`, one that is open at the end is left until more lines are there."""
-        self.consumed = 0
+        self.consumed, self.is_open = 0, False
         while self.consumed < len(lines):
             before = self.consumed
             yield from self._window(lines, final)
@@ -126,4 +129,7 @@ class Cutter:
         if base + MAX_LINES < len(lines):
             return at > 0
         pending = lines[base + at :]
-        return not final and len(pending) < MAX_LINES and len("".join(pending).encode(self.codec)) <= MAX_RECORD
+        if len(pending) >= MAX_LINES or len("".join(pending).encode(self.codec)) > MAX_RECORD:
+            return False
+        self.is_open = self.is_open or final
+        return not final
