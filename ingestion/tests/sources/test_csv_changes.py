@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingestion.errors import Unavailable
-from ingestion.sources.csv_file import rows_behind
+from ingestion.sources.csv_cursor import rows_behind
 from ingestion.tests.sources.csv_reading import HEADER, coin_rows, items_of, pages_of, write_large
 
 

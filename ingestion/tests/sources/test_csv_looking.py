@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -166,7 +167,7 @@ def test_zero_is_unknown_where_nothing_can_be_zero(tmp_path: Path) -> None:
     header = "symbol,name,price,market_cap,total_volume,change %,rank,circulating_supply"
     record = read(tmp_path, f"{header}\nBTC,Bitcoin,0,0,0,0,0,0\n").records[0]
     assert (record.price_usd, record.market_cap, record.rank, record.circulating_supply) == (None, None, None, None)
-    assert (record.volume_24h, record.percent_change_24h) == (0, 0)
+    assert (record.volume_24h, record.percent_change_24h) == (Decimal(0), Decimal(0))
     export = "snapped_at,price,market_cap,total_volume\n2013-04-28 00:00:00 UTC,135.3,1500517590,0\n"
     assert read(tmp_path, export, "btc-usd-max.csv").records[0].volume_24h is None
 

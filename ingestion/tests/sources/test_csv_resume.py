@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ingestion.errors import Malformed
-from ingestion.sources.csv_file import SOURCE, rows_behind
+from ingestion.sources.csv_cursor import rows_behind
+from ingestion.sources.csv_file import SOURCE
 from ingestion.tests.sources.csv_reading import HEADER, Sweep, coin_rows, items_of, pages_of, sweep, write_large
 
 
