@@ -17,7 +17,7 @@ import msgspec
 from assets.records import AssetRecord
 from ingestion.errors import Malformed
 from ingestion.source import Http, Item, Options, Page, Plan, Source
-from ingestion.sources.json_items import ABSENT, not_negative, number, rank, raw_items, split_list, text, time
+from ingestion.sources.json_items import ABSENT, not_negative, number, present, rank, raw_items, split_list, text, time
 
 PER_PAGE = 250
 
@@ -79,7 +79,7 @@ def parse(item: Item) -> AssetRecord:
         symbol=text(market.symbol, "symbol").upper(),
         name=text(market.name, "name"),
         observed_at=time(market.last_updated, "last_updated", item.page.received_at),
-        price_usd=not_negative(market.current_price, "current_price"),
+        price_usd=not_negative(present(market.current_price, "current_price"), "current_price"),
         market_cap=market_cap,
         volume_24h=not_negative(market.total_volume, "total_volume"),
         percent_change_24h=number(market.price_change_percentage_24h, "price_change_percentage_24h"),

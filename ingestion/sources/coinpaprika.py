@@ -15,7 +15,7 @@ import msgspec
 from assets.records import AssetRecord
 from ingestion.errors import Malformed
 from ingestion.source import Http, Item, Options, Page, Plan, Source
-from ingestion.sources.json_items import ABSENT, not_negative, number, rank, raw_items, split_list, text, time
+from ingestion.sources.json_items import ABSENT, not_negative, number, present, rank, raw_items, split_list, text, time
 
 
 class InDollars(msgspec.Struct):
@@ -65,7 +65,7 @@ def parse(item: Item) -> AssetRecord:
         symbol=text(ticker.symbol, "symbol").upper(),
         name=text(ticker.name, "name"),
         observed_at=time(ticker.last_updated, "last_updated", item.page.received_at),
-        price_usd=not_negative(usd.price, "quotes.USD.price", zero_is_unknown=True),
+        price_usd=not_negative(present(usd.price, "quotes.USD.price"), "quotes.USD.price", zero_is_unknown=True),
         market_cap=not_negative(usd.market_cap, "quotes.USD.market_cap", zero_is_unknown=True),
         volume_24h=not_negative(usd.volume_24h, "quotes.USD.volume_24h", zero_is_unknown=True),
         percent_change_24h=number(usd.percent_change_24h, "quotes.USD.percent_change_24h"),

@@ -82,6 +82,13 @@ def _shown(raw: msgspec.Raw) -> str:
     return text if len(text) <= 60 else text[:60] + "…"
 
 
+def present(raw: msgspec.Raw, field: str) -> msgspec.Raw:
+    """The value if the record has the key, be it null. Without it the record is of another kind than is read here."""
+    if not bytes(raw):
+        raise Malformed(f"{field} is missing.", field)
+    return raw
+
+
 def number(raw: msgspec.Raw, field: str, *, zero_is_unknown: bool = False) -> Decimal | None:
     """The exact decimal, None for null or an absent key. Raises Malformed for anything that is no sane number."""
     text = bytes(raw)
