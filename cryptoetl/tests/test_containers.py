@@ -12,6 +12,8 @@ import yaml
 from django.conf import settings
 
 from cryptoetl.tests.test_repository import variables_of_settings
+from ingestion.metrics import exposition
+from ingestion.models import Pulse
 from ingestion.workers import QUEUES
 
 ROOT = Path(settings.BASE_DIR)
@@ -143,3 +145,34 @@ def metrics_asked_for() -> set[str]:
     board = json.loads((ROOT / "deploy" / "grafana" / "dashboards" / "cryptoetl.json").read_text())
     expressions += [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
     return {name for expression in expressions for name in re.findall(r"\bcryptoetl_\w+", expression)}
+
+
+@pytest.mark.django_db
+def test_alerts_and_dashboard_ask_for_metrics_that_exist() -> None:
+    Pulse.objects.create(name="reconcile")
+    given = set(re.findall(r"^# TYPE (\S+)", exposition().decode(), flags=re.MULTILINE))
+    asked = metrics_asked_for()
+    assert len(asked) > 15
+    assert asked <= given
+
+
+def test_every_alert_is_shown_firing_and_staying_calm() -> None:
+    folder = ROOT / "deploy" / "prometheus"
+    alerts = re.findall(r"alert: (\w+)", (folder / "alerts.yml").read_text())
+    shown = (folder / "alerts_test.yml").read_text()
+    assert {name: shown.count(name) for name in alerts if shown.count(name) < 2} == {}
+
+
+def test_the_dashboard_asks_the_data_source_that_is_provisioned() -> None:
+    folder = ROOT / "deploy" / "grafana"
+    (source,) = yaml.safe_load((folder / "provisioning" / "datasources" / "prometheus.yml").read_text())["datasources"]
+    board = json.loads((folder / "dashboards" / "cryptoetl.json").read_text())
+    assert {panel["datasource"]["uid"] for panel in board["panels"]} == {source["uid"]}
+    assert source["url"] == "http://prometheus:9090"
+
+
+def test_what_is_mounted_is_there() -> None:
+    mounts = [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])]
+    folders = [mount for mount in mounts if mount.startswith("./")]
+    assert folders
+    assert [folder for folder in folders if not (ROOT / folder).exists()] == []
