@@ -1,0 +1,204 @@
+"""What the admin's pages share: read-only where the pipeline writes, no count over a huge table, how things look."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from django.core.paginator import Paginator
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, TabularInline
+
+#: Rows are counted up to here: a person finds by filters, not by leafing through a million.
+COUNTED = 10_000
+#: Digits of a price in a list; its page has them all.
+DIGITS = 8
+
+
+class CappedPaginator(Paginator):
+    """Pages of a list that may be huge: it counts to COUNTED and no further."""
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        if isinstance(rows, list):
+            return len(rows)
+        return rows.order_by()[: COUNTED + 1].count()
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Pages about what the pipeline writes. A person looks, and acts through actions."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_fullwidth = True
+    list_filter_submit = False
+    compressed_fields = True
+    actions_on_top = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who may use the actions: whoever may change such a row by Django's permissions."""
+        meta = self.opts
+        return bool(request.user.has_perm(f"{meta.app_label}.change_{meta.model_name}"))
+
+
+class ReadOnlyInline(TabularInline):
+    """Rows of another table, to look at."""
+
+    extra = 0
+    per_page = 20
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+# --------------------------------------------------------------------------------------------------- how things look
+
+
+def link(name: str, key: object, text: object, fragment: str = "", **query: object) -> SafeString:
+    """A link to the page of a row: `name` is app_model."""
+    return format_html('<a class="cx-link" href="{}">{}</a>', address(name, key, fragment, **query), text)
+
+
+def address(name: str, key: object, fragment: str = "", **query: object) -> str:
+    return reverse(f"admin:{name}_change", args=[key], query=query or None, fragment=fragment or None)
+
+
+def list_link(name: str, text: object, **query: object) -> SafeString:
+    """A link to a list, filtered."""
+    return format_html('<a class="cx-link" href="{}">{}</a>', list_address(name, **query), text)
+
+
+def list_address(name: str, **query: object) -> str:
+    return reverse(f"admin:{name}_changelist", query=query or None)
+
+
+def item_link(page_id: int | None, position: int, text: object = "") -> SafeString | str:
+    """A link to the very record in its raw payload; plain text where the page is unknown."""
+    shown = text or f"page {page_id}, record {position + 1}"
+    if page_id is None:
+        return str(shown)
+    where = reverse(
+        "admin:ingestion_rawpayload_items", args=[page_id], query={"at": position}, fragment=f"item-{position}"
+    )
+    return format_html('<a class="cx-link" href="{}">{}</a>', where, shown)
+
+
+def label(text: object, kind: str = "") -> SafeString:
+    """A coloured word: success, warning, danger, info, or plain."""
+    return format_html('<span class="cx-label cx-{}">{}</span>', kind or "plain", text)
+
+
+def figure(value: Decimal | int | None, unit: str = "") -> SafeString | str:
+    """A number as people read it; all its digits when the pointer rests on it. A dash: the source did not say."""
+    if value is None:
+        return "–"
+    number = Decimal(value)
+    exact = f"{number:,f}" if abs(number.as_tuple().exponent) < 60 else str(number)  # type: ignore[arg-type]
+    if number and abs(number) < Decimal("1e-9"):
+        shown = f"{number:.{DIGITS - 1}g}"
+    elif abs(number) >= 1000:
+        shown = f"{number:,.2f}" if abs(number) < 10**6 else f"{number:,.0f}"
+    else:
+        shown = f"{number:.{DIGITS}g}"
+        shown = f"{Decimal(shown):f}"
+    return format_html('<span class="cx-number" title="{}">{}{}</span>', exact, shown, unit)
+
+
+def dollars(value: Decimal | None) -> SafeString | str:
+    shown = figure(value)
+    return shown if value is None else format_html("${}", shown)
+
+
+def ago(at: datetime | None) -> SafeString | str:
+    """How long ago, or how long until; the time itself when the pointer rests on it."""
+    if at is None:
+        return "–"
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    words = span(abs(seconds))
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        at.astimezone(UTC).isoformat(),
+        f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        f"{words} ago" if seconds >= 0 else f"in {words}",
+    )
+
+
+def span(seconds: float | None) -> str:
+    """A length of time in words."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86_400:.0f} days"
+
+
+def pretty(value: Any) -> SafeString:
+    """JSON, indented."""
+    return code(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=str))
+
+
+def indented(text: str) -> str:
+    """JSON indented, each number with every digit that it came with; any other text as it is."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return text
+    try:
+        return msgspec.json.format(text, indent=2)
+    except msgspec.DecodeError:
+        return text
+
+
+def code(text: str) -> SafeString:
+    return format_html('<pre class="cx-code">{}</pre>', text)
+
+
+def rows(pairs: Iterable[tuple[object, object]]) -> SafeString:
+    """A small table of names and values."""
+    lines = format_html_join("", "<tr><th>{}</th><td>{}</td></tr>", pairs)
+    return format_html('<table class="cx-facts">{}</table>', lines)
+
+
+def grid(headers: Sequence[str], lines: Sequence[Sequence[object]], empty: str = "None.") -> SafeString | str:
+    """A table inside a page."""
+    if not lines:
+        return empty
+    head = format_html_join("", "<th>{}</th>", ((name,) for name in headers))
+    body = format_html_join(
+        "", "<tr>{}</tr>", ((format_html_join("", "<td>{}</td>", ((cell,) for cell in line)),) for line in lines)
+    )
+    return format_html('<table class="cx-grid"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', head, body)
+
+
+def bullets(items: Sequence[object]) -> SafeString | str:
+    if not items:
+        return "–"
+    lines = format_html_join("", "<li>{}</li>", ((item,) for item in items))
+    return format_html('<ul class="cx-bullets">{}</ul>', lines)
