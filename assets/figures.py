@@ -64,15 +64,14 @@ NOTHING = Comparison()
 
 
 def compare(a: Figured, b: Figured) -> Comparison:
+    if not _has_figures(a) or not _has_figures(b):
+        return NOTHING
     reasons: list[str] = []
     price_by = cap_by = None
     if a.observed_at is None or b.observed_at is None or abs(a.observed_at - b.observed_at) <= SAME_TIME:
         price_by = _apart(a.price_usd, b.price_usd)
         cap_by = _apart(a.market_cap, b.market_cap)
     rank_by = _apart(a.rank, b.rank)
-    if price_by is cap_by is rank_by is None and not (_has_supply(a) and _has_supply(b)):
-        return NOTHING
-
     supply = _supply_agrees(a, b)
     price = price_by is not None and price_by <= PRICE_AGREES and not _pegged(a.price_usd)
     size = supply
@@ -110,8 +109,11 @@ def _apart(a: Decimal | int | None, b: Decimal | int | None) -> Decimal | None:
     return Decimal(max(a, b)) / Decimal(min(a, b))
 
 
-def _has_supply(listing: Figured) -> bool:
-    return not (listing.circulating_supply is listing.total_supply is listing.max_supply is None)
+def _has_figures(listing: Figured) -> bool:
+    return not (
+        listing.price_usd is listing.market_cap is listing.rank is None
+        and listing.circulating_supply is listing.total_supply is listing.max_supply is None
+    )
 
 
 def _supply_agrees(a: Figured, b: Figured) -> bool:

@@ -12,76 +12,41 @@ otherwise. It is local, too: `neighbourhood` gathers the few listings that have 
 
 from __future__ import annotations
 
-import csv
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
 from itertools import combinations, groupby
-from pathlib import Path
 
-from assets.figures import Comparison, compare
-from assets.likeness import SYMBOL_ONLY, compare_texts
-from assets.names import Reading, likeness, read
+from assets.blocking import blocking_keys, meeting_keys, neighbourhood
+from assets.collector import collector_paused
+from assets.evidence import (
+    CURATED,
+    SAME,
+    CuratedFact,
+    Decision,
+    Listing,
+    Verdict,
+    decided_pairs,
+    facts_by_key,
+    judge,
+    verdict,
+)
 
-SAME, DOUBTFUL, DIFFERENT = "same", "doubtful", "different"
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The facts of one source's entry that identity may look at. None: the source did not say."""
-
-    source: str
-    source_asset_id: str
-    symbol: str
-    name: str
-    identity_rank: int
-    """Of the source; the lowest names the asset."""
-    price_usd: Decimal | None = None
-    market_cap: Decimal | None = None
-    circulating_supply: Decimal | None = None
-    total_supply: Decimal | None = None
-    max_supply: Decimal | None = None
-    rank: int | None = None
-    contracts: tuple[str, ...] = ()
-    """`chain:address`, as AssetRecord has them."""
-    observed_at: datetime | None = None
-    """Of the figures: prices of different days are not compared. None counts as the same time as any other."""
-
-    @property
-    def key(self) -> str:
-        return f"{self.source}:{self.source_asset_id}"
-
-    @property
-    def reading(self) -> Reading:
-        return read(self.source_asset_id, self.symbol, self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A person's word on two listing keys. It wins over every rule."""
-
-    a: str
-    b: str
-    same: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CuratedFact:
-    """Two listing keys known to be one coin though their names do not show it, and why."""
-
-    a: str
-    b: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    outcome: str
-    score: float
-    method: str
-    reasons: tuple[str, ...]
+__all__ = [
+    "CURATED",
+    "Belonging",
+    "CuratedFact",
+    "Decision",
+    "Doubtful",
+    "Listing",
+    "Resolution",
+    "Verdict",
+    "asset_id",
+    "blocking_keys",
+    "neighbourhood",
+    "resolve",
+    "verdict",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +84,6 @@ class _Pair:
     verdict: Verdict
 
 
-def _load_curated(path: Path) -> tuple[CuratedFact, ...]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(CuratedFact(row["a"], row["b"], row["why"]) for row in csv.DictReader(file))
-
-
-CURATED = _load_curated(Path(__file__).with_name("curated_identity.csv"))
-
-
 def asset_id(listings: Iterable[Listing]) -> str:
     """The slug of the asset that holds these: its anchor's id, bare where the anchor's source ranks first."""
     anchor = min(listings, key=_precedence)
@@ -137,145 +94,27 @@ def _precedence(listing: Listing) -> tuple[int, str, str]:
     return listing.identity_rank, listing.source, listing.source_asset_id
 
 
-# --- which listings are compared ----------------------------------------------------------------------------------
-
-
-def blocking_keys(listing: Listing, curated: Iterable[CuratedFact] = CURATED) -> frozenset[str]:
-    """Listings that share none of these are never compared, but for a decision. `listing:<key>` is one of them."""
-    return _keys(listing, _facts(curated))
-
-
-_NO_FACTS: frozenset[str] = frozenset()
-
-
-def _facts(curated: Iterable[CuratedFact]) -> dict[str, set[str]]:
-    facts: dict[str, set[str]] = defaultdict(set)
-    for fact in curated:
-        name = "fact:" + "=".join(sorted((fact.a, fact.b)))
-        facts[fact.a].add(name)
-        facts[fact.b].add(name)
-    return facts
-
-
-def _keys(listing: Listing, facts: Mapping[str, set[str]]) -> frozenset[str]:
-    reading = listing.reading
-    keys = {"listing:" + listing.key, *facts.get(listing.key, ())}
-    keys.update("name:" + text for text in (reading.compact, *reading.slugs) if text)
-    if reading.symbol:
-        keys.add("symbol:" + reading.symbol)
-    keys.update("contract:" + contract for contract in listing.contracts)
-    return frozenset(keys)
-
-
-# --- two listings -------------------------------------------------------------------------------------------------
-
-
-def verdict(
-    a: Listing, b: Listing, decisions: Iterable[Decision] = (), curated: Iterable[CuratedFact] = CURATED
-) -> Verdict:
-    """What the two alone say. A rival may still spoil it: that is for `resolve`."""
-    found = _verdict(a, b, _decided(decisions), _facts(curated))
-    return found or Verdict(DIFFERENT, 0.0, "nothing in common", ())
-
-
-def _decided(decisions: Iterable[Decision]) -> dict[frozenset[str], bool]:
-    """Of two words on one pair "different" wins: what is apart is joined more easily than the other way round."""
-    decided: dict[frozenset[str], bool] = {}
-    for decision in decisions:
-        pair = frozenset((decision.a, decision.b))
-        decided[pair] = decided.get(pair, True) and decision.same
-    return decided
-
-
-def _verdict(
-    a: Listing, b: Listing, decided: Mapping[frozenset[str], bool], facts: Mapping[str, set[str]]
-) -> Verdict | None:
-    """None: nothing worth a person's look connects the two."""
-    if decided and (same := decided.get(frozenset((a.key, b.key)))) is not None:
-        return Verdict(SAME, 1.0, "decision", ("a person decided it",)) if same else None
-    if a.source == b.source:
-        return None
-    if a.contracts and b.contracts and (shared := set(a.contracts) & set(b.contracts)):
-        return Verdict(SAME, 0.98, "contract", (f"contract {min(shared)}",))
-    if facts and not facts.get(a.key, _NO_FACTS).isdisjoint(facts.get(b.key, _NO_FACTS)):
-        return Verdict(SAME, 0.96, "curated", ("a curated fact",))
-    return _by_likeness(a, b)
-
-
-def _by_likeness(a: Listing, b: Listing) -> Verdict | None:
-    ours, theirs = a.reading, b.reading
-    texts = compare_texts(ours, theirs)
-    if texts is None:
-        return None
-    figures = compare(a, b)
-    reasons = (texts.method, *figures.reasons)
-    clash = _clashing_chain(a, b)
-    if clash:
-        reasons += (f"other contracts on {clash}",)
-    if clash or figures.against:
-        return Verdict(DOUBTFUL, round(texts.score - 0.3, 4), texts.method, reasons) if texts.stands else None
-    if texts is SYMBOL_ONLY and not (figures.price or figures.size):
-        return None
-    if texts.stands:
-        score = texts.score + _preference(a, b, ours, theirs, figures)
-        return Verdict(SAME, round(score, 4), texts.method, reasons)
-    lifted = texts.lifted_by(figures)
-    score = texts.score + 0.03 * (figures.price + figures.size) + 0.01 * likeness(ours, theirs) + 0.1 * lifted
-    return Verdict(SAME if lifted else DOUBTFUL, round(score, 4), texts.method, reasons)
-
-
-def _preference(a: Listing, b: Listing, ours: Reading, theirs: Reading, figures: Comparison) -> float:
-    """What decides between namesakes; each weight is more than all below it together, so the first difference does."""
-    return (
-        0.03 * (figures.price + figures.size)
-        + 0.01 * (_alive(a) + _alive(b))
-        + 0.001 * (_prominence(a) + _prominence(b))
-        + 0.0004 * (ours.spelled == theirs.spelled)
-        + 0.0002 * (ours.compact == theirs.compact)
-        + 0.0001 * (not ours.slugs.isdisjoint(theirs.slugs))
-    )
-
-
-def _alive(listing: Listing) -> bool:
-    """A source keeps no figures of a coin it has given up: of two namesakes the living one is meant."""
-    return not (listing.price_usd is listing.market_cap is listing.rank is None)
-
-
-def _prominence(listing: Listing) -> int:
-    """0 to 4: of leading coins and their namesakes far down the list the leading one is meant."""
-    return max(0, 5 - len(str(listing.rank))) if listing.rank else 0
-
-
-def _clashing_chain(a: Listing, b: Listing) -> str:
-    """A chain on which both have contracts, and not the same; empty if there is none."""
-    if not a.contracts or not b.contracts:
-        return ""
-    chains = {contract.partition(":")[0] for contract in a.contracts}
-    return min(chains & {contract.partition(":")[0] for contract in b.contracts}, default="")
-
-
-# --- all of them --------------------------------------------------------------------------------------------------
-
-
+@collector_paused()
 def resolve(
     listings: Iterable[Listing], decisions: Iterable[Decision] = (), curated: Iterable[CuratedFact] = CURATED
 ) -> Resolution:
     """Every listing in exactly one asset, whatever the order of the arguments' items."""
     known = {listing.key: listing for listing in listings}
-    decided = _decided(decisions)
-    links, doubts = _mutual_best(_plausible_pairs(known, decided, _facts(curated)))
-    assets, refused = _gather(known, links, decided)
-    groups, reasons = [], {}
-    for members in {id(members): members for members in assets.values()}.values():
-        group = sorted(members, key=lambda key: _precedence(known[key]))
-        groups.append(tuple(group))
-        reasons[group[0]] = Belonging("anchor", 1.0, ())
-    for link in sorted(links, key=_link_order, reverse=True):  # so that the strongest link has the last word
-        if assets[link.a.key] is assets[link.b.key]:
-            later = max(link.a, link.b, key=_precedence)
-            reasons[later.key] = Belonging(link.verdict.method, link.verdict.score, link.verdict.reasons)
+    decided = decided_pairs(decisions)
+    links, doubts, contested = _mutual_best(_plausible_pairs(known, decided, facts_by_key(curated)), decided)
+    links.sort(key=_link_order)
+    assets, refused = _gather(known, links, decided, contested)
+
+    groups = [
+        tuple(sorted(members, key=lambda key: _precedence(known[key])))
+        for members in {id(members): members for members in assets.values()}.values()
+    ]
     apart = {(d.a, d.b): d for d in (*doubts, *refused) if assets[d.a] is not assets[d.b]}
-    return Resolution(tuple(sorted(groups)), tuple(sorted(apart.values(), key=lambda d: (-d.score, d.a, d.b))), reasons)
+    return Resolution(
+        groups=tuple(sorted(groups)),
+        doubtful=tuple(sorted(apart.values(), key=lambda d: (-d.score, d.a, d.b))),
+        reasons=_reasons(groups, links, assets),
+    )
 
 
 def _plausible_pairs(
@@ -284,7 +123,7 @@ def _plausible_pairs(
     listings = list(known.values())
     blocks: dict[str, list[int]] = defaultdict(list)
     for number, listing in enumerate(listings):
-        for key in _keys(listing, facts):
+        for key in meeting_keys(listing, facts):
             blocks[key].append(number)
     count = len(listings)  # a pair is one integer: hundreds of thousands of tuples would keep the collector busy
     sources = [listing.source for listing in listings]
@@ -302,36 +141,67 @@ def _plausible_pairs(
             candidates.add(i * count + j)
     for candidate in candidates:
         i, j = divmod(candidate, count)
-        if found := _verdict(listings[i], listings[j], decided, facts):
+        if found := judge(listings[i], listings[j], decided, facts):
             yield _Pair(listings[i], listings[j], found)
 
 
-def _mutual_best(pairs: Iterable[_Pair]) -> tuple[list[_Pair], list[Doubtful]]:
-    """The pairs in which each is the other's single best partner of that source, and those that a person should see.
+_Slot = tuple[str, str]
+
+
+def _mutual_best(
+    pairs: Iterable[_Pair], decided: Mapping[frozenset[str], bool]
+) -> tuple[list[_Pair], list[Doubtful], set[_Slot]]:
+    """The pairs in which each is the other's single best partner of that source; those that a person should see; and
+    the places that equally good ones contend for.
 
     Best first: a listing that found its partner is nobody's rival further down. Two equally good ones take each other
     out, and what they contended for is given to no third.
     """
+    one = _merged(decided)
     links, doubts = [], []
-    closed: set[tuple[str, str]] = set()
-    for _, tier in groupby(sorted(pairs, key=lambda pair: -pair.verdict.score), key=lambda pair: pair.verdict.score):
-        free = [pair for pair in tier if pair.verdict.method == "decision" or closed.isdisjoint(_slots(pair))]
-        wanted = Counter(slot for pair in free for slot in _slots(pair))
-        for pair in free:
-            found = pair.verdict
-            if found.outcome == DOUBTFUL:
+    closed: set[_Slot] = set()
+    contested: set[_Slot] = set()
+    placed = sorted(((pair, *_slots(pair, one)) for pair in pairs), key=lambda place: -place[0].verdict.score)
+    for _, tier in groupby(placed, key=lambda place: place[0].verdict.score):
+        free = [
+            (pair, ours, theirs)
+            for pair, ours, theirs in tier
+            if pair.verdict.method == "decision" or not (ours in closed or theirs in closed)
+        ]
+        wanted: dict[_Slot, str] = {}  # by whom; empty when by several
+        for pair, ours, theirs in free:
+            if pair.verdict.outcome == SAME:
+                for slot, other in ((ours, theirs[0]), (theirs, ours[0])):
+                    wanted[slot] = other if wanted.get(slot, other) == other else ""
+        for pair, ours, theirs in free:
+            if pair.verdict.outcome != SAME:
                 doubts.append(_doubt(pair))
-            elif found.method == "decision" or all(wanted[slot] == 1 for slot in _slots(pair)):
+            elif pair.verdict.method == "decision" or (wanted[ours] and wanted[theirs]):
                 links.append(pair)
             else:
                 doubts.append(_doubt(pair, "another is as good"))
-        closed.update(slot for pair in free if pair.verdict.outcome == SAME for slot in _slots(pair))
-    return links, doubts
+                if not wanted[ours]:
+                    contested.add((pair.a.key, pair.b.source))
+                if not wanted[theirs]:
+                    contested.add((pair.b.key, pair.a.source))
+        closed.update(wanted)
+    return links, doubts, contested
 
 
-def _slots(pair: _Pair) -> tuple[tuple[str, str], tuple[str, str]]:
+def _slots(pair: _Pair, one: Mapping[str, str]) -> tuple[_Slot, _Slot]:
     """What a link takes: the one's place for a partner in the other's source, and the reverse."""
-    return (pair.a.key, pair.b.source), (pair.b.key, pair.a.source)
+    ours, theirs = pair.a.key, pair.b.key
+    return (one.get(ours, ours), pair.b.source), (one.get(theirs, theirs), pair.a.source)
+
+
+def _merged(decided: Mapping[frozenset[str], bool]) -> dict[str, str]:
+    """Listings that a person called one are no rivals of each other: key -> the key that stands for all of them."""
+    one: dict[str, str] = {}
+    for pair in (pair for pair, same in decided.items() if same):
+        joined = {one.get(key, key) for key in pair}
+        members = pair | {key for key, stands in one.items() if stands in joined}
+        one |= dict.fromkeys(members, min(joined))
+    return one
 
 
 def _doubt(pair: _Pair, *reasons: str) -> Doubtful:
@@ -345,21 +215,20 @@ def _link_order(pair: _Pair) -> tuple[float, tuple[int, str, str], tuple[int, st
 
 
 def _gather(
-    known: Mapping[str, Listing], links: Iterable[_Pair], decided: Mapping[frozenset[str], bool]
+    known: Mapping[str, Listing],
+    links: Iterable[_Pair],
+    decided: Mapping[frozenset[str], bool],
+    contested: set[_Slot],
 ) -> tuple[dict[str, set[str]], list[Doubtful]]:
-    """Listing key -> the members of its asset; and the links refused, since an asset has one listing of a source."""
+    """Listing key -> the members of its asset; and the links that were refused."""
     assets = {key: {key} for key in known}
     refused = []
-    for link in sorted(links, key=_link_order):
+    for link in links:
         ours, theirs = assets[link.a.key], assets[link.b.key]
         if ours is theirs:
             continue
-        if any(decided.get(frozenset((a, b))) is False for a in ours for b in theirs if decided):
-            refused.append(_doubt(link, "a person keeps them apart"))
-        elif link.verdict.method != "decision" and (
-            both := {known[key].source for key in ours} & {known[key].source for key in theirs}
-        ):
-            refused.append(_doubt(link, f"both assets have a listing of {min(both)}"))
+        if objection := _objection(known, link, ours, theirs, decided, contested):
+            refused.append(_doubt(link, objection))
         else:
             ours |= theirs
             for key in theirs:
@@ -367,52 +236,44 @@ def _gather(
     return assets, refused
 
 
-# --- only some of them --------------------------------------------------------------------------------------------
+def _objection(
+    known: Mapping[str, Listing],
+    link: _Pair,
+    ours: set[str],
+    theirs: set[str],
+    decided: Mapping[frozenset[str], bool],
+    contested: set[_Slot],
+) -> str:
+    """Why the assets of two linked listings are not joined all the same; empty when nothing is against it."""
+    if decided and any(decided.get(frozenset((a, b))) is False for a in ours for b in theirs):
+        return "a person keeps them apart"
+    if link.verdict.method == "decision":
+        return ""
+    if both := {known[key].source for key in ours} & {known[key].source for key in theirs}:
+        return f"both assets have a listing of {min(both)}"
+    if len(ours) + len(theirs) > 2 and any(
+        (a, known[b].source) in contested or (b, known[a].source) in contested for a in ours for b in theirs
+    ):
+        return "another is as good for one of the asset's listings"
+    return ""
 
 
-def neighbourhood(
-    seeds: Iterable[Listing],
-    fetch: Callable[[frozenset[str]], Iterable[Listing]],
-    former: Iterable[Listing] = (),
-    decisions: Iterable[Decision] = (),
-    curated: Iterable[CuratedFact] = CURATED,
-) -> tuple[Listing, ...]:
-    """All listings whose asset can depend on the seeds: `resolve` over these decides them as over everything.
-
-    Seeds are new and renamed listings, and both sides of a decision taken or undone; `former` holds what renamed or
-    removed listings were before. `fetch` returns the known listings that have one of the given blocking keys; it is
-    called once per step along plausible pairs, a handful of times.
-    """
-    decided, facts = _decided(decisions), _facts(curated)
-    decided_with: dict[str, set[str]] = defaultdict(set)
-    for pair in decided:
-        for key in pair:
-            decided_with[key] |= {"listing:" + other for other in pair - {key}}
-    known = {listing.key: listing for listing in seeds}
-    inside = dict(known)
-    frontier = [*known.values(), *former]
-    blocks: dict[str, dict[str, Listing]] = defaultdict(dict)
-    asked: set[str] = set()
-
-    def file(listing: Listing) -> None:
-        for key in _keys(listing, facts):
-            blocks[key][listing.key] = listing
-
-    for listing in known.values():
-        file(listing)
-    while frontier:
-        keys_of = [(listing, _keys(listing, facts) | decided_with[listing.key]) for listing in frontier]
-        wanted = frozenset().union(*(keys for _, keys in keys_of)) - asked
-        asked |= wanted
-        for listing in fetch(wanted):
-            if listing.key not in known:
-                known[listing.key] = listing
-                file(listing)
-        frontier = []
-        for listing, keys in keys_of:
-            for key in keys:
-                for other in blocks.get(key, {}).values():
-                    if other.key not in inside and _verdict(listing, other, decided, facts):
-                        inside[other.key] = other
-                        frontier.append(other)
-    return tuple(inside.values())
+def _reasons(
+    groups: Iterable[Sequence[str]], links: Iterable[_Pair], assets: Mapping[str, set[str]]
+) -> dict[str, Belonging]:
+    """For each listing the strongest link that leads to it from its asset's anchor."""
+    inside: dict[int, list[_Pair]] = defaultdict(list)
+    for link in links:
+        if assets[link.a.key] is assets[link.b.key]:
+            inside[id(assets[link.a.key])].append(link)
+    reasons: dict[str, Belonging] = {}
+    for anchor, *others in groups:
+        reasons[anchor] = Belonging("anchor", 1.0, ())
+        for _ in others:
+            a, b, found = next(
+                (link.a.key, link.b.key, link.verdict)
+                for link in inside[id(assets[anchor])]
+                if (link.a.key in reasons) != (link.b.key in reasons)
+            )
+            reasons[b if a in reasons else a] = Belonging(found.method, found.score, found.reasons)
+    return reasons

@@ -68,7 +68,7 @@ def compare_texts(a: Reading, b: Reading) -> Likeness | None:
 
 def _with_one_symbol(a: Reading, b: Reading) -> Likeness | None:
     symbol, ours, theirs = a.symbol, a.parts, b.parts
-    listed_as = (a.slugs & b.slugs) | (a.slugs & {b.compact}) | (b.slugs & {a.compact})
+    listed_as = _listed_as(a, b)
     if ours.marks != theirs.marks:
         if "note " + b.compact in ours.marks or "note " + a.compact in theirs.marks:
             return ALIAS
@@ -85,13 +85,28 @@ def _with_one_symbol(a: Reading, b: Reading) -> Likeness | None:
         return CLOSE
     if not a.told or not b.told:
         return UNTOLD
-    if a.compact in b.compact or b.compact in a.compact or likeness(a, b) >= ALIKE:
+    if a.compact in b.compact or b.compact in a.compact or _alike(a, b):
         return ALIKE_NAMES
     return SYMBOL_ONLY
 
 
+def _alike(a: Reading, b: Reading) -> bool:
+    # Names of very different length have too few letter pairs in common to be worth counting them.
+    shorter, longer = sorted((len(a.compact), len(b.compact)))
+    return 2 * shorter >= ALIKE * (shorter + longer) and likeness(a, b) >= ALIKE
+
+
+def _listed_as(a: Reading, b: Reading) -> frozenset[str]:
+    """The ids that both have, or that one has and the other bears as its name."""
+    if a.slugs.isdisjoint(b.slugs) and b.compact not in a.slugs and a.compact not in b.slugs:
+        return frozenset()
+    return (a.slugs & b.slugs) | (a.slugs & {b.compact}) | (b.slugs & {a.compact})
+
+
 def _shortens(a: tuple[str, ...], b: tuple[str, ...], symbol: str) -> bool:
     """`a` lacks last words of `b`, where the symbol spells all of `b`; or `a` has words of `b` cut to one letter."""
+    if not a or not b or a[0][0] != b[0][0]:
+        return False
     if 2 <= len(a) < len(b):
         return b[: len(a)] == a and "".join(word[0] for word in b) == symbol
     if len(a) != len(b) or a == b:

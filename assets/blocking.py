@@ -1,0 +1,87 @@
+"""Which listings are compared at all, and which of them have a say in what becomes of some.
+
+Two listings meet where they share a blocking key: symbol, name, id, contract or curated fact. What becomes of a listing
+depends on those that it may be one coin with, on those that they may be one coin with, and so on, and on no other.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+from assets.collector import collector_paused
+from assets.evidence import CURATED, CuratedFact, Decision, Listing, decided_pairs, facts_by_key, judge
+
+_CURATED_BY_KEY = facts_by_key(CURATED)
+
+
+def blocking_keys(listing: Listing, curated: Iterable[CuratedFact] = CURATED) -> frozenset[str]:
+    """Listings that share none of these are never compared, but for a decision. `listing:<key>` is one of them."""
+    return keys_of(listing, _CURATED_BY_KEY if curated is CURATED else facts_by_key(curated))
+
+
+def keys_of(listing: Listing, facts: Mapping[str, set[str]]) -> frozenset[str]:
+    return frozenset(("listing:" + listing.key, *meeting_keys(listing, facts)))
+
+
+def meeting_keys(listing: Listing, facts: Mapping[str, set[str]]) -> list[str]:
+    """The keys under which it meets others; one may come twice."""
+    reading = listing.reading
+    keys = ["name:" + slug for slug in reading.slugs]
+    if reading.compact:
+        keys.append("name:" + reading.compact)
+    if reading.symbol:
+        keys.append("symbol:" + reading.symbol)
+    if listing.contracts:
+        keys.extend("contract:" + contract for contract in listing.contracts)
+    if facts:
+        keys.extend(facts.get(listing.key, ()))
+    return keys
+
+
+@collector_paused()
+def neighbourhood(
+    seeds: Iterable[Listing],
+    fetch: Callable[[frozenset[str]], Iterable[Listing]],
+    former: Iterable[Listing] = (),
+    decisions: Iterable[Decision] = (),
+    curated: Iterable[CuratedFact] = CURATED,
+) -> tuple[Listing, ...]:
+    """All listings whose asset can depend on the seeds: `resolve` over these decides them as over everything.
+
+    Seeds are new and renamed listings, and both sides of a decision taken or undone; `former` holds what renamed or
+    removed listings were before. `fetch` returns the known listings that have one of the given blocking keys; it is
+    called once per step along plausible pairs, a handful of times.
+    """
+    decided, facts = decided_pairs(decisions), facts_by_key(curated)
+    decided_with: dict[str, set[str]] = defaultdict(set)
+    for pair in decided:
+        for key in pair:
+            decided_with[key] |= {"listing:" + other for other in pair - {key}}
+    known: dict[str, tuple[Listing, frozenset[str]]] = {}
+    blocks: dict[str, list[Listing]] = defaultdict(list)
+
+    def learn(listings: Iterable[Listing]) -> None:
+        for listing in listings:
+            if listing.key not in known:
+                known[listing.key] = listing, keys_of(listing, facts)
+                for key in known[listing.key][1]:
+                    blocks[key].append(listing)
+
+    learn(seeds)
+    inside = {key: listing for key, (listing, _) in known.items()}
+    frontier = [*known.values(), *((listing, keys_of(listing, facts)) for listing in former)]
+    asked: set[str] = set()
+    while frontier:
+        reach = [(listing, keys | decided_with.get(listing.key, set())) for listing, keys in frontier]
+        wanted = frozenset().union(*(keys for _, keys in reach)) - asked
+        asked |= wanted
+        learn(fetch(wanted))
+        frontier = []
+        for listing, keys in reach:
+            for key in keys:
+                for other in blocks.get(key, ()):
+                    if other.key not in inside and judge(listing, other, decided, facts):
+                        inside[other.key] = other
+                        frontier.append(known[other.key])
+    return tuple(inside.values())

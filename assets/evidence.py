@@ -1,0 +1,181 @@
+"""What two listings alone say of being one coin: evidence in order of strength, what speaks against, and a verdict.
+
+The kinds of likeness by text stand in `assets.likeness`, how figures are weighed in `assets.figures`; `assets.identity`
+puts the verdicts on all pairs together. Nothing here knows of any third listing.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from assets.figures import Comparison, compare
+from assets.likeness import SYMBOL_ONLY, compare_texts
+from assets.names import Reading, likeness, read
+
+SAME, DOUBTFUL, DIFFERENT = "same", "doubtful", "different"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The facts of one source's entry that identity may look at. None: the source did not say."""
+
+    source: str
+    source_asset_id: str
+    symbol: str
+    name: str
+    identity_rank: int
+    """Of the source; the lowest names the asset."""
+    price_usd: Decimal | None = None
+    market_cap: Decimal | None = None
+    circulating_supply: Decimal | None = None
+    total_supply: Decimal | None = None
+    max_supply: Decimal | None = None
+    rank: int | None = None
+    contracts: tuple[str, ...] = ()
+    """`chain:address`, as AssetRecord has them."""
+    observed_at: datetime | None = None
+    """Of the figures: prices of different days are not compared. None counts as the same time as any other."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}:{self.source_asset_id}"
+
+    @property
+    def reading(self) -> Reading:
+        return read(self.source_asset_id, self.symbol, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's word on two listing keys. It wins over every rule."""
+
+    a: str
+    b: str
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CuratedFact:
+    """Two listing keys known to be one coin though their names do not show it, and why."""
+
+    a: str
+    b: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    outcome: str
+    score: float
+    method: str
+    reasons: tuple[str, ...]
+
+
+def _load_curated(path: Path) -> tuple[CuratedFact, ...]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(CuratedFact(row["a"], row["b"], row["why"]) for row in csv.DictReader(file))
+
+
+CURATED = _load_curated(Path(__file__).with_name("curated_identity.csv"))
+
+
+def facts_by_key(curated: Iterable[CuratedFact]) -> dict[str, set[str]]:
+    """Listing key -> names of the facts that it is in; two listings with one name between them are one coin."""
+    facts: dict[str, set[str]] = defaultdict(set)
+    for fact in curated:
+        name = "fact:" + "=".join(sorted((fact.a, fact.b)))
+        facts[fact.a].add(name)
+        facts[fact.b].add(name)
+    return facts
+
+
+def verdict(
+    a: Listing, b: Listing, decisions: Iterable[Decision] = (), curated: Iterable[CuratedFact] = CURATED
+) -> Verdict:
+    """What the two alone say. A rival may still spoil it: that is for `resolve`."""
+    found = judge(a, b, decided_pairs(decisions), facts_by_key(curated))
+    return found or Verdict(DIFFERENT, 0.0, "nothing in common", ())
+
+
+def decided_pairs(decisions: Iterable[Decision]) -> dict[frozenset[str], bool]:
+    """Of two words on one pair "different" wins: what is apart is joined more easily than the other way round."""
+    decided: dict[frozenset[str], bool] = {}
+    for decision in decisions:
+        pair = frozenset((decision.a, decision.b))
+        decided[pair] = decided.get(pair, True) and decision.same
+    return decided
+
+
+def judge(
+    a: Listing, b: Listing, decided: Mapping[frozenset[str], bool], facts: Mapping[str, set[str]]
+) -> Verdict | None:
+    """None: nothing worth a person's look connects the two."""
+    if decided and (same := decided.get(frozenset((a.key, b.key)))) is not None:
+        return Verdict(SAME, 1.0, "decision", ("a person decided it",)) if same else None
+    if a.source == b.source:
+        return None
+    if a.contracts and b.contracts and (shared := set(a.contracts) & set(b.contracts)):
+        # Where a source lists two coins on one contract, the one whose texts are nearer is meant.
+        texts = compare_texts(a.reading, b.reading)
+        return Verdict(SAME, round(0.98 + 0.01 * (texts.score if texts else 0), 4), "contract", (min(shared),))
+    if facts and (ours := facts.get(a.key)) and not ours.isdisjoint(facts.get(b.key, ())):
+        return Verdict(SAME, 0.975, "curated fact", ("listed in curated_identity.csv",))
+    return _by_likeness(a, b)
+
+
+def _by_likeness(a: Listing, b: Listing) -> Verdict | None:
+    ours, theirs = a.reading, b.reading
+    texts = compare_texts(ours, theirs)
+    if texts is None:
+        return None
+    figures = compare(a, b)
+    reasons = (texts.method, *figures.reasons)
+    clash = _clashing_chain(a, b)
+    if clash:
+        reasons += (f"other contracts on {clash}",)
+    if clash or figures.against:
+        return Verdict(DOUBTFUL, round(texts.score - 0.3, 4), texts.method, reasons) if texts.stands else None
+    if texts is SYMBOL_ONLY and not (figures.price or figures.size):
+        return None
+    if texts.stands:
+        score = texts.score + _preference(a, b, ours, theirs, figures)
+        return Verdict(SAME, round(score, 4), texts.method, reasons)
+    lifted = texts.lifted_by(figures)
+    score = texts.score + 0.03 * (figures.price + figures.size) + 0.01 * likeness(ours, theirs) + 0.1 * lifted
+    return Verdict(SAME if lifted else DOUBTFUL, round(score, 4), texts.method, reasons)
+
+
+def _preference(a: Listing, b: Listing, ours: Reading, theirs: Reading, figures: Comparison) -> float:
+    """What decides between namesakes; each weight is more than all below it together, so the first difference does."""
+    return (
+        0.03 * (figures.price + figures.size)
+        + 0.01 * (_alive(a) + _alive(b))
+        + 0.001 * (_prominence(a) + _prominence(b))
+        + 0.0004 * (ours.spelled == theirs.spelled)
+        + 0.0002 * (ours.compact == theirs.compact)
+        + 0.0001 * (not ours.slugs.isdisjoint(theirs.slugs))
+    )
+
+
+def _alive(listing: Listing) -> bool:
+    """A source keeps no figures of a coin it has given up: of two namesakes the living one is meant."""
+    return not (listing.price_usd is listing.market_cap is listing.rank is None)
+
+
+def _prominence(listing: Listing) -> int:
+    """0 to 4: of leading coins and their namesakes far down the list the leading one is meant."""
+    return max(0, 5 - len(str(listing.rank))) if listing.rank else 0
+
+
+def _clashing_chain(a: Listing, b: Listing) -> str:
+    """A chain on which both have contracts, and not the same; empty if there is none."""
+    if not a.contracts or not b.contracts:
+        return ""
+    chains = {contract.partition(":")[0] for contract in a.contracts}
+    return min(chains & {contract.partition(":")[0] for contract in b.contracts}, default="")
