@@ -11,8 +11,7 @@ from cryptoetl.local.trouble import Trouble
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m cryptoetl.local",
-        description="Starts, stops and watches the local system.",
+        prog="python -m cryptoetl.local", description="Starts, stops and watches the local system."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("up", help="start everything, ingest once, say where it is")
@@ -33,10 +32,7 @@ def main() -> int:
         print(f"cryptoetl: {trouble}", file=sys.stderr)
         return trouble.code
     except OSError as error:
-        print(
-            f"cryptoetl: {error.strerror or error}{f': {error.filename}' if error.filename else ''}",
-            file=sys.stderr,
-        )
+        print(f"cryptoetl: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ncryptoetl: interrupted.", file=sys.stderr)

@@ -22,10 +22,7 @@ def demo() -> int:
     chosen = os.environ.get("PORT", "")
     state = folder.read_state()
     if state and not state.get("demo", True):
-        raise Trouble(
-            f"{folder.path} holds a system that is no demo: name another folder with VAR.",
-            code=2,
-        )
+        raise Trouble(f"{folder.path} holds a system that is no demo: name another folder with VAR.", code=2)
     plan = Plan(folder, ports.read_port(chosen) if chosen else FIRST_PORT, demo=True)
     if (code := already_running(plan)) is not None:
         return code
@@ -46,7 +43,6 @@ def demo() -> int:
         "COINPAPRIKA_BASE_URL": f"{base}/coinpaprika/v1",
         "CSV_SOURCE_PATH": f"{base}/csv/exchange.csv",
         "ETL_INTERVAL_SECONDS": str(INTERVAL_SECONDS),
-        "DEMO_INTERVAL_SECONDS": str(INTERVAL_SECONDS),
     }
     return start(plan)
 

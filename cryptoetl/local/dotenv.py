@@ -7,13 +7,7 @@ import os
 from cryptoetl.local.folder import CLONE, password
 from cryptoetl.local.trouble import Trouble
 
-SECRETS = (
-    "SECRET_KEY",
-    "POSTGRES_PASSWORD",
-    "REDIS_PASSWORD",
-    "GRAFANA_PASSWORD",
-    "FLOWER_PASSWORD",
-)
+SECRETS = ("SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "GRAFANA_PASSWORD", "FLOWER_PASSWORD")
 
 
 def write() -> int:

@@ -20,7 +20,7 @@ def down() -> int:
 
 
 def stop(folder: Folder) -> int:
-    """No process of the folder is left, whether its supervisor lives or not."""
+    """No process of the folder is left, whether its supervisor lives or not. The data is."""
     began = time.monotonic()
     with folder.lock():
         supervisor = Supervisor(folder)
@@ -32,10 +32,7 @@ def stop(folder: Folder) -> int:
         left = processes.stop(lambda: processes.of(folder), patience=20)
         supervisor.forget_the_dead()
     if supervised or left:
-        print(
-            f"Stopped everything in {folder.path} ({time.monotonic() - began:.1f} s). The data is kept.",
-            flush=True,
-        )
+        print(f"Stopped everything in {folder.path} ({time.monotonic() - began:.1f} s).", flush=True)
     else:
         print(f"Nothing was running in {folder.path}.", flush=True)
     return 0

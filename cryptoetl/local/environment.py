@@ -30,10 +30,7 @@ def embedded_environment(var: Path) -> dict[str, str]:
 def given(env_file: Path | None = None) -> dict[str, str]:
     """What the user has set, in the environment or in `.env`."""
     file = Path(os.environ.get("ENV_FILE") or CLONE / ".env") if env_file is None else env_file
-    values = {
-        **_read(file),
-        **{name: value for name, value in os.environ.items() if value},
-    }
+    values = {**_read(file), **{name: value for name, value in os.environ.items() if value}}
     return {name: value for name, value in values.items() if value}
 
 
@@ -60,9 +57,4 @@ def folder_for(values: dict[str, str], demo: bool = False) -> Folder:
 
 def program_environment(folder: Folder, state: dict[str, Any], program: str) -> dict[str, str]:
     """The environment of a supervised program: the supervisor's, with the copy's own values on top."""
-    return {
-        **os.environ,
-        **state["environment"],
-        "VAR": str(folder.path),
-        "CRYPTOETL_PROGRAM": program,
-    }
+    return {**os.environ, **state["environment"], "VAR": str(folder.path), "CRYPTOETL_PROGRAM": program}

@@ -46,13 +46,11 @@ class Folder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.state_file.exists() and any(name.name != "state.json.new" for name in self.path.iterdir()):
                 raise Trouble(
-                    f"VAR names {self.path}, which holds other things: choose an empty or a new folder.",
-                    code=2,
+                    f"VAR names {self.path}, which holds other things: choose an empty or a new folder.", code=2
                 )
             if self.path.stat().st_uid != os.geteuid():
                 raise Trouble(
-                    f"VAR names {self.path}, which belongs to another user: choose a folder of your own.",
-                    code=2,
+                    f"VAR names {self.path}, which belongs to another user: choose a folder of your own.", code=2
                 )
             self.path.chmod(0o700)
             # The state comes first: a folder cut off half made is known again by it.
@@ -71,10 +69,7 @@ class Folder:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print(
-                    f"Another command is starting or stopping the system in {self.path}: waiting for it.",
-                    flush=True,
-                )
+                print(f"Another command is starting or stopping the system in {self.path}: waiting for it.", flush=True)
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:

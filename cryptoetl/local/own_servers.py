@@ -18,15 +18,9 @@ def check_database(url: str) -> None:
     try:
         parts = environ.Env.db_url_config(url)
     except Exception as error:  # the parser raises whatever its parts raise
-        raise Trouble(
-            "DATABASE_URL must look like postgres://user:password@host:5432/name.",
-            code=2,
-        ) from error
+        raise Trouble("DATABASE_URL must look like postgres://user:password@host:5432/name.", code=2) from error
     if parts.get("ENGINE") != "django.db.backends.postgresql":
-        raise Trouble(
-            "DATABASE_URL must name a PostgreSQL database: postgres://user:password@host:5432/name.",
-            code=2,
-        )
+        raise Trouble("DATABASE_URL must name a PostgreSQL database: postgres://user:password@host:5432/name.", code=2)
     where = f"{parts.get('HOST') or 'the local socket'}:{parts.get('PORT') or 5432}"
     try:
         connection = psycopg2.connect(

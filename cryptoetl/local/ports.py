@@ -18,10 +18,7 @@ LOOPBACK = "127.0.0.1"
 def read_port(text: str) -> int:
     """The number that PORT names."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
-        raise Trouble(
-            f"PORT must be a whole number from 1 to 65535 (it is {text[:60]!r}).",
-            code=2,
-        )
+        raise Trouble(f"PORT must be a whole number from 1 to 65535 (it is {text[:60]!r}).", code=2)
     return int(text)
 
 
@@ -51,17 +48,11 @@ def claim(port: int) -> int:
     if error is None:
         return port
     if error.errno == errno.EADDRINUSE:
-        other = next(
-            (number for number in range(port + 1, 65536) if trouble_with(number) is None),
-            None,
-        )
+        other = next((number for number in range(port + 1, 65536) if trouble_with(number) is None), None)
         advice = f": choose another one, for example PORT={other}." if other else "."
         raise Trouble(f"Port {port} is in use by another program{advice}", code=2)
     if error.errno in (errno.EACCES, errno.EPERM):
-        raise Trouble(
-            f"Port {port} needs rights that you don't have: choose one above 1023 with PORT.",
-            code=2,
-        )
+        raise Trouble(f"Port {port} needs rights that you don't have: choose one above 1023 with PORT.", code=2)
     raise Trouble(f"Port {port} can't be used: {error.strerror}.", code=2)
 
 

@@ -84,24 +84,10 @@ class PostgresServer:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
         nonroot.give(new, self.method)
-        options = [
-            "--encoding=UTF8",
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
-            "--locale=C",
-        ]
+        options = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         options += ["--no-sync"] if self.throwaway else []
         # The password comes by a pipe: on the command line every user of the machine could read it.
-        command = [
-            str(binaries.postgres("initdb")),
-            "-D",
-            str(new),
-            "-U",
-            USER,
-            "-A",
-            "scram-sha-256",
-            *options,
-        ]
+        command = [str(binaries.postgres("initdb")), "-D", str(new), "-U", USER, "-A", "scram-sha-256", *options]
         command += ["--pwfile=/dev/stdin"]
         done = subprocess.run(
             nonroot.command(self.method, command, writes=new),
@@ -177,12 +163,7 @@ class PostgresServer:
 
     def _check_version(self) -> None:
         theirs = (self.data / "PG_VERSION").read_text().strip() if (self.data / "PG_VERSION").exists() else "unknown"
-        ours = subprocess.run(
-            [str(binaries.postgres()), "--version"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        ours = subprocess.run([str(binaries.postgres()), "--version"], capture_output=True, text=True, check=False)
         if f" {theirs}." not in ours.stdout and not ours.stdout.strip().endswith(f" {theirs}"):
             raise Trouble(
                 f"{self.data} was made by PostgreSQL {theirs}, and this is {ours.stdout.strip() or 'another one'}: "

@@ -35,11 +35,7 @@ def main(name: str) -> None:
     else:
         os.chdir(CLONE)
         argv = [sys.executable, "-m", *argv_of(name, state)]
-        os.execve(
-            argv[0],
-            argv,
-            program_environment(folder, state, name) | {"REMAP_SIGTERM": "SIGQUIT"},
-        )
+        os.execve(argv[0], argv, program_environment(folder, state, name))
 
 
 def argv_of(name: str, state: dict[str, Any]) -> list[str]:
@@ -47,28 +43,12 @@ def argv_of(name: str, state: dict[str, Any]) -> list[str]:
     port = state["environment"]["PORT"]
     if name == "web":
         # The control socket would be made in the user's home.
-        serve = [
-            "--bind",
-            f"{ports.LOOPBACK}:{port}",
-            "--worker-class",
-            "gthread",
-            "--workers",
-            "2",
-            "--threads",
-            "8",
-        ]
-        live = [
-            "--keep-alive",
-            "75",
-            "--timeout",
-            "60",
-            "--graceful-timeout",
-            "10",
-            "--no-control-socket",
-        ]
+        serve = ["--bind", f"{ports.LOOPBACK}:{port}", "--worker-class", "gthread", "--workers", "2", "--threads", "8"]
+        live = ["--keep-alive", "75", "--timeout", "60", "--graceful-timeout", "10", "--no-control-socket"]
         return ["gunicorn", *serve, *live, "cryptoetl.wsgi"]
     if name == "worker":
-        # SIGTERM is remapped to SIGQUIT: tasks get some seconds, and what they don't finish goes back to the queue.
+        # Ended by SIGTERM, it finishes the pages it is at. REMAP_SIGTERM=SIGQUIT, the way of containers, would wait its
+        # whole soft shutdown time at each `make down`; what is killed is taken over from its checkpoint anyway.
         return [
             "celery",
             "-A",

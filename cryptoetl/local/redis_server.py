@@ -75,12 +75,7 @@ class RedisServer:
         # redis-server is redis-check-aof too, when it is called so.
         argv = ["redis-check-aof", *(["--fix"] if fix else []), file.name]
         done = subprocess.run(
-            argv,
-            executable=binaries.redis_server(),
-            cwd=self.data,
-            input=b"y\n",
-            capture_output=True,
-            check=False,
+            argv, executable=binaries.redis_server(), cwd=self.data, input=b"y\n", capture_output=True, check=False
         )
         return done.returncode == 0
 

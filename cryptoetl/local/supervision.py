@@ -30,7 +30,7 @@ PROGRAMS = {
     "redis": (20, "TERM", 30),
     "provider": (30, "TERM", 5),
     "web": (40, "TERM", 20),
-    "worker": (50, "TERM", 40),
+    "worker": (50, "TERM", 25),
     "beat": (60, "TERM", 10),
 }
 SERVERS = ("postgres", "redis", "provider")
@@ -88,13 +88,7 @@ class Supervisor:
         for name in programs:
             priority, signal, seconds = PROGRAMS[name]
             auto = str(name in SERVERS).lower()
-            text += PROGRAM.format(
-                name=name,
-                priority=priority,
-                autostart=auto,
-                signal=signal,
-                seconds=seconds,
-            )
+            text += PROGRAM.format(name=name, priority=priority, autostart=auto, signal=signal, seconds=seconds)
         (self.folder.path / "supervisord.conf").write_text(text)
         self.forget_the_dead()
         environment = {
@@ -147,10 +141,7 @@ class Supervisor:
         states = self.states()
         if states is None:
             return False
-        with (
-            contextlib.suppress(OSError, http.client.HTTPException, xmlrpc.client.Error),
-            self._calls() as calls,
-        ):
+        with contextlib.suppress(OSError, http.client.HTTPException, xmlrpc.client.Error), self._calls() as calls:
             # These three at once; then the servers, which they need until their end, one by one.
             for name in states.keys() - SERVERS:
                 with contextlib.suppress(xmlrpc.client.Fault):

@@ -59,11 +59,11 @@ def start(plan: Plan) -> int:
             _start_servers(plan, state, supervisor)
             with step("migrating the database"):
                 _manage_quietly(plan, "migrate", "--no-input", "--verbosity", "0")
-            with step("making sure of an admin account"):
-                _manage_quietly(plan, "createadmin")
             with step("starting web, worker and beat"):
                 for name in ("web", "worker", "beat"):
                     supervisor.start_program(name)
+                # Meanwhile, as the programs don't need it.
+                _manage_quietly(plan, "createadmin")
                 _wait(supervisor, "web", lambda: web.trouble(plan.port), WEB_SECONDS)
         except BaseException:
             # Half a system helps nobody; the data stays.

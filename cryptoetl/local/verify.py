@@ -18,10 +18,7 @@ def verify() -> int:
     for good, text in results:
         print(f"  {'ok  ' if good else 'FAIL'}  {text}", flush=True)
     failed = sum(not good for good, _ in results)
-    print(
-        f"{failed} of {len(results)} failed." if failed else f"All {len(results)} are well.",
-        flush=True,
-    )
+    print(f"{failed} of {len(results)} failed." if failed else f"All {len(results)} are well.", flush=True)
     return 1 if failed else 0
 
 
@@ -60,10 +57,7 @@ def _data(port: int) -> tuple[bool, str]:
     rows = page.get("data")
     if answer.status != 200 or not isinstance(rows, list):
         return False, f"data: /data {_said(answer)}"
-    return (
-        bool(rows),
-        f"data: {len(rows)} rows on the first page of {page.get('total', 'an unknown number of')} rows",
-    )
+    return (bool(rows), f"data: {len(rows)} rows on the first page of {page.get('total', 'an unknown number of')} rows")
 
 
 def _docs(port: int) -> tuple[bool, str]:
