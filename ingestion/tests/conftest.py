@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from django.db import connection
 
 from assets.models import Source
 from cryptoetl.demo import ProviderServer
@@ -16,11 +15,8 @@ from ingestion.runs import start_run
 
 
 @pytest.fixture
-def tables(transactional_db: None) -> Iterator[None]:
-    """Empty tables; what the flush after a test does not know of (partitions of price points) is emptied before it."""
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE assets_price_point")
-    yield
+def tables(transactional_db: None) -> None:
+    """Tables without data, really committed to."""
 
 
 @pytest.fixture

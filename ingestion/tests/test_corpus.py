@@ -1,4 +1,4 @@
-"""A corpus of recorded payloads from outside the project (PAYLOADS=dir make test): every file goes in, or says why not."""
+"""A corpus of recorded payloads from outside (PAYLOADS=dir make test): every file goes in, or says why not."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from assets.models import PricePoint, Quote, Source
+from conftest import empty_tables
 from cryptoetl.demo import Fault, ProviderServer
 from cryptoetl.local.throwaway import Throwaway
 from ingestion import lease, pipeline, reconciling, runs, tasks
@@ -69,8 +70,7 @@ class Workers:
 
     def start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "cryptoetl", "worker", "-Q", "fetch,normalize,maintenance", "-c", "2",
-             "--without-gossip", "--without-mingle"],
+            [sys.executable, *"-m celery -A cryptoetl worker -c 2 -Q fetch,normalize,maintenance --without-mingle".split()],
             cwd=django_settings.BASE_DIR,
             env=self.environment,
             stdout=subprocess.DEVNULL,
@@ -121,14 +121,7 @@ def undisturbed(market) -> list[tuple]:
     """The tables as a run leaves them that nothing happens to; they are empty again."""
     run_to_end("coingecko")
     result = tables()
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE assets_asset, assets_listing, assets_quote, assets_price_point, ingestion_run CASCADE")
-    Checkpoint.objects.update_or_create(
-        source=Source.objects.get(slug="coingecko"), defaults={"cursor": None, "in_sweep": False}
-    )
-    for source in Source.objects.exclude(slug="coingecko"):
-        Checkpoint.objects.get_or_create(source=source)
-    Source.objects.update(last_sweep_records=0, last_sweep_at=None)
+    empty_tables()
     market.forget_calls()
     return result
 

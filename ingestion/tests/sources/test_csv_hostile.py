@@ -69,6 +69,13 @@ def test_two_stray_quotes_do_not_make_one_row_of_all_between_them(tmp_path: Path
     assert [reason.split(" has ")[0] for reason in found.rejects] == ["Row 6", "Row 301"]
 
 
+def test_a_stray_quote_that_another_one_closes_cleanly_makes_no_row_of_too_many_fields(tmp_path: Path) -> None:
+    rows = 'BTC,"Bitcoin,5,2024-01-01\n' + coin_rows(2, 9) + 'C10",Coin 10,10.5,2024-01-01\n'
+    found = sweep(write(tmp_path, HEADER + rows))
+    assert [record.symbol for record in found.records] == [f"C{n}" for n in range(2, 10)] + ['C10"']
+    assert len(found.rejects) == 1
+
+
 def test_a_quote_that_is_never_closed_does_not_swallow_a_large_file(tmp_path: Path) -> None:
     path = write(tmp_path, HEADER + 'BTC,"Bitcoin,5,2024-01-01\n' + coin_rows(2, 60_000))
     pages = list(pages_of(path))
@@ -84,6 +91,14 @@ def test_a_field_of_ten_megabytes_is_refused_and_the_next_row_read(tmp_path: Pat
     assert sum(len(page.body) for page in found.pages) < 10_000
     again = sweep(tmp_path / "coins.csv", found.pages[1].cursor)
     assert [record.symbol for record in again.records] == ["C3", "C4"]
+
+
+@pytest.mark.parametrize("size", [1_048_000, 1_049_000, 1_200_000, 1_400_000])
+def test_a_row_has_a_limit_in_bytes(tmp_path: Path, size: int) -> None:
+    text = "symbol,name,price,note\nBTC,Bitcoin,1," + "x" * size + "\nETH,Ethereum,2,\n"
+    found = sweep(write(tmp_path, text))
+    assert found.prices == (["1", "2"] if size < 1 << 20 else ["2"])
+    assert len(found.rejects) == 2 - len(found.records)
 
 
 def test_a_first_line_without_an_end_is_no_csv(tmp_path: Path) -> None:
