@@ -22,7 +22,7 @@ from cryptoetl.local.trouble import Trouble
 
 # Longer than a large database needs to recover after a power cut.
 SERVER_SECONDS = 300
-WEB_SECONDS = 60
+WEB_SECONDS = 120
 FIRST_INGESTION_SECONDS = 20
 SUPERVISED = ("RUNNING", "STARTING", "EXITED", "BACKOFF")
 NAMES = {"postgres": "PostgreSQL", "redis": "Redis", "web": "The web"}
@@ -44,7 +44,8 @@ def start(plan: Plan) -> int:
     if (code := already_running(plan)) is not None:
         return code
     supervisor = Supervisor(plan.folder)
-    if supervisor.states() is None:
+    # Before anything is made. What an earlier start left behind may hold the port, and makes way below.
+    if not processes.of(plan.folder):
         ports.claim(plan.port)
     plan.folder.prepare()
     with plan.folder.lock():
@@ -71,13 +72,7 @@ def start(plan: Plan) -> int:
             processes.stop(lambda: processes.of(plan.folder), patience=10)
             raise
     print(_addresses(plan), flush=True)
-    # Last, as its last line is the one that matters: that no provider could be reached, and what to do then.
-    return subprocess.run(
-        _manage_command("ingest", "--all", "--first", "--wait", str(FIRST_INGESTION_SECONDS)),
-        cwd=CLONE,
-        env=_manage_environment(plan),
-        check=False,
-    ).returncode
+    return _ingest(plan)
 
 
 def already_running(plan: Plan) -> int | None:
@@ -114,6 +109,16 @@ def _manage_quietly(plan: Plan, *arguments: str) -> None:
     if done.returncode != 0:
         said = done.stderr.strip() or done.stdout.strip() or "no reason given"
         raise Trouble(f"manage.py {arguments[0]} failed: {said.splitlines()[-1].removeprefix('cryptoetl: ')}")
+
+
+def _ingest(plan: Plan) -> int:
+    """Its table is the last to be seen; its last line says when no provider could be reached, and what to do then."""
+    command = _manage_command("ingest", "--all", "--first", "--wait", str(FIRST_INGESTION_SECONDS))
+    try:
+        return subprocess.run(command, cwd=CLONE, env=_manage_environment(plan), check=False).returncode
+    except KeyboardInterrupt:
+        print("\nInterrupted; the system runs on, and ingests by its schedule.", flush=True)
+        return 130
 
 
 def _clear_the_way(folder: Folder, supervisor: Supervisor) -> None:

@@ -1,0 +1,65 @@
+"""The servers of a test session end with it, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cryptoetl.local.folder import CLONE
+from cryptoetl.local.tests.conftest import until
+
+BLOCKED = """
+import threading
+
+def test_nothing_comes():
+    print("READY", flush=True)
+    threading.Event().wait()
+"""
+
+
+def with_path(path: Path) -> list[psutil.Process]:
+    """Living processes that name the path, or that work below it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
+                continue
+            if str(path) in " ".join(process.cmdline()) or process.cwd().startswith(str(path)):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A pytest of its own, at a test that never ends, its servers below `tmp_path`."""
+    test = tmp_path / "test_blocked.py"
+    test.write_text(BLOCKED)
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-c", str(CLONE / "pytest.ini"), str(test)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=CLONE, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert any("READY" in line for line in process.stdout)
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_its_servers_end_with_a_session_that_is_ended(
+    tmp_path: Path, session: subprocess.Popen[str], number: signal.Signals
+) -> None:
+    assert len(with_path(tmp_path)) > 2
+    session.send_signal(number)
+    until(lambda: not with_path(tmp_path), seconds=20)
+    if number == signal.SIGINT:
+        assert list(tmp_path.glob("cryptoetl-test-*")) == []
