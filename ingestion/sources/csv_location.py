@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from io import FileIO
 from urllib.parse import unquote, urlsplit
 
@@ -93,7 +94,7 @@ def without_secrets(url: str) -> str:
 def _copied_from_store(url: str, scheme: str) -> Iterator[Location]:
     name = without_secrets(url)
     try:
-        import fsspec
+        fsspec = import_module("fsspec")
     except ImportError:
         raise Refused(f"{name} needs the packages fsspec and {STORES[scheme]}: pip install {STORES[scheme]}.") from None
     with tempfile.NamedTemporaryFile(prefix="csv-") as copy:
@@ -104,15 +105,19 @@ def _copied_from_store(url: str, scheme: str) -> Iterator[Location]:
                 shutil.copyfileobj(remote, copy, 1 << 20)
         except ImportError:
             raise Refused(f"{name} needs the package {STORES[scheme]}: pip install {STORES[scheme]}.") from None
-        except (FileNotFoundError, PermissionError) as error:
-            raise Refused(f"{name} can't be read: {type(error).__name__}.") from None
+        except FileNotFoundError:
+            raise Refused(f"There is no file {name}.") from None
+        except PermissionError:
+            raise Refused(f"{name} can't be read with the credentials that are set.") from None
         except Exception as error:  # each store has errors of its own, and their texts may hold keys
             raise Unavailable(f"{name} could not be read: {type(error).__name__}.") from None
         copy.flush()
         written_at = facts.get("LastModified") or facts.get("mtime") or facts.get("updated")
         if isinstance(written_at, str):
             written_at = datetime.fromisoformat(written_at)
-        yield Location(name, copy.name, written_at or datetime.now(UTC), is_local=False)
+        if not isinstance(written_at, datetime):
+            written_at = datetime.now(UTC)
+        yield Location(name, copy.name, written_at.astimezone(UTC), is_local=False)
 
 
 @contextmanager

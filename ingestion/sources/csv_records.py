@@ -119,10 +119,10 @@ class Cutter:
         if not self.layout.fits(fields) or len("".join(lines).encode(self.codec)) > MAX_RECORD:
             return False
         try:
-            rows = list(self.layout.reader(lines, strict=True))
+            list(self.layout.reader(lines, strict=True))
         except csv.Error:
             return False
-        return len(rows) == 1
+        return True
 
     def _may_go_on(self, lines: list[str], base: int, at: int, final: bool) -> bool:
         """True when the record open at the end of the window may be closed by lines that were not looked at."""

@@ -24,6 +24,9 @@ from ingestion.sources.csv_pairs import PAIR
 from ingestion.sources.dates import read_time
 from ingestion.sources.json_items import AHEAD, GENESIS, sane_text, sane_time
 
+#: The figures of a record, in its order: they are handed over by place, which is faster than by name.
+FIGURES = tuple(field.name for field in fields(AssetRecord) if field.name != "contracts")[4:]
+
 Row = Mapping[str, str]
 Identity = tuple[str, str, str]
 """Id, symbol and name."""
@@ -38,19 +41,19 @@ def row_reader(page: PageFacts) -> Callable[[Row], AssetRecord]:
     def read(row: Row) -> AssetRecord:
         key, symbol, name = identity(row)
         observed_at = time(row)
-        values: dict[str, Any] = {}
+        values: list[Any] = [None] * len(FIGURES)
         try:
-            for field, header, figure in readers:
-                values[field] = figure(row[header])
+            for place, header, figure in readers:
+                values[place] = figure(row[header])
         except ValueError as error:
-            raise Malformed(f"{header} {error}", field) from None
-        return AssetRecord(key, symbol, name, observed_at, **values)
+            raise Malformed(f"{header} {error}", FIGURES[place]) from None
+        return AssetRecord(key, symbol, name, observed_at, *values)
 
     return read
 
 
-def _figures(meaning: Meaning, column: Mapping[str, str]) -> list[tuple[str, str, Callable[[str], Any]]]:
-    """For each figure that the file has: the field, the column, and how to read it."""
+def _figures(meaning: Meaning, column: Mapping[str, str]) -> list[tuple[int, str, Callable[[str], Any]]]:
+    """For each figure that the file has: its place in FIGURES, its column, and how to read it."""
     mark = meaning.decimal
     dollars, amount = figures.money(mark, zero_is_unknown=True), figures.amount(mark)
     volume = dollars if meaning.zero_volume_is_unknown else figures.money(mark)
@@ -68,7 +71,11 @@ def _figures(meaning: Meaning, column: Mapping[str, str]) -> list[tuple[str, str
         readers["market_cap"] = lambda text: dollars(coinmarketcap_cells.market_cap(text))
         readers["volume_24h"] = lambda text: volume(coinmarketcap_cells.volume(text))
         del readers["percent_change_24h"], readers["circulating_supply"]
-    return [(field, column[field], read) for field, read in readers.items() if field in column]
+    return [
+        (place, column[field], readers[field])
+        for place, field in enumerate(FIGURES)
+        if field in readers and field in column
+    ]
 
 
 def _identity(meaning: Meaning, column: Mapping[str, str]) -> Callable[[Row], Identity]:
