@@ -111,7 +111,9 @@ def _item(market: Market, coin: AnyCoin, rank: int | None, more: str, text: Call
     price, before = market.price(coin), market.price(coin, ago=DAY)
     cap, cap_before = market.market_cap(coin), market.market_cap(coin, ago=DAY)
     diluted = (
-        (price * (coin.total_supply or coin.circulating_supply or 0)).quantize(Decimal(1)) if cap is not None else None
+        (price * (coin.total_supply or coin.circulating_supply or 0)).quantize(Decimal(1), context=numbers.WIDE)
+        if cap is not None
+        else None
     )
     high = max(price, before) * Decimal("1.004")
     low = min(price, before) * Decimal("0.996")
@@ -129,7 +131,7 @@ def _item(market: Market, coin: AnyCoin, rank: int | None, more: str, text: Call
         ("market_cap", "0.0" if cap is None else numbers.plain(cap)),
         ("market_cap_rank", "null" if rank is None else str(rank)),
         ("fully_diluted_valuation", "null" if diluted is None else numbers.plain(diluted)),
-        ("total_volume", numbers.plain(market.volume_24h(coin).quantize(Decimal(1)))),
+        ("total_volume", numbers.plain(market.volume_24h(coin).quantize(Decimal(1), context=numbers.WIDE))),
         ("high_24h", numbers.rounded(high)),
         ("low_24h", numbers.rounded(low)),
         ("price_change_24h", numbers.ruby(price - before)),

@@ -13,10 +13,11 @@ import time
 from bisect import insort
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from decimal import Context, Decimal
+from decimal import Decimal
 
 from cryptoetl.demo.coins import Coin
 from cryptoetl.demo.generated import AnyCoin, GeneratedCoin
+from cryptoetl.demo.numbers import WIDE
 from cryptoetl.demo.pricing import price_at
 from cryptoetl.demo.walk import jitter, walk
 
@@ -191,16 +192,14 @@ class Market:
         """Whole dollars; None where the supply is unknown."""
         if coin.circulating_supply is None:
             return None
-        return (self.price(coin, source, ago=ago) * coin.circulating_supply).quantize(
-            Decimal(1), context=Context(prec=60)
-        )
+        return (self.price(coin, source, ago=ago) * coin.circulating_supply).quantize(Decimal(1), context=WIDE)
 
     def volume_24h(self, coin: AnyCoin, at: float | None = None) -> Decimal:
         """Dollars traded in a day, to the cent."""
         at = self.seconds(coin) if at is None else at
         size = walk(self.seed, f"volume:{coin.key}", at) - walk(self.seed, f"volume:{coin.key}", 0.0)
         volume = (coin.volume_24h or Decimal(0)) * Decimal(f"{math.exp(0.25 * math.tanh(size)):.10g}")
-        return volume.quantize(Decimal("0.01"))
+        return volume.quantize(Decimal("0.01"), context=WIDE)
 
     def percent_change(self, coin: AnyCoin, ago: float, source: str = "coingecko") -> float:
         """Percent since `ago` seconds before the coin's newest word."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from decimal import Context, Decimal
 from struct import pack, unpack
 
+#: Room for any figure that a test may set.
+WIDE = Context(prec=400)
+
 
 def plain(number: Decimal) -> str:
     """Without exponent, without zeros at the end."""
@@ -25,11 +28,11 @@ def go(number: Decimal) -> str:
 def rounded(number: Decimal) -> str:
     """A CoinGecko price without `precision=full`: whole dollars from 10,000 on, cents from 1.1 on, else 6 digits."""
     if abs(number) >= 10_000:
-        return plain(number.quantize(Decimal(1)))
+        return plain(number.quantize(Decimal(1), context=WIDE))
     if abs(number) >= Decimal("1.1"):
-        return ruby(number.quantize(Decimal("0.01")))
+        return ruby(number.quantize(Decimal("0.01"), context=WIDE))
     if abs(number) >= 1:
-        return ruby(number.quantize(Decimal("0.001")))
+        return ruby(number.quantize(Decimal("0.001"), context=WIDE))
     return ruby(Context(prec=6).plus(number))
 
 
