@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,7 @@ API_MAX_PAGE_SIZE = 100
 
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -199,6 +201,7 @@ MIDDLEWARE = [
     "ingestion.middleware.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -235,6 +238,8 @@ USE_I18N = False
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "static"
+# Collected in the container image alone; elsewhere the files are found where they are, and whitenoise would warn.
+warnings.filterwarnings("ignore", "No directory at", UserWarning)
 WHITENOISE_USE_FINDERS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
@@ -247,7 +252,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_SSL_REDIRECT = HTTPS
 # Asked from inside, past the proxy that speaks https, by health checks and Prometheus.
-SECURE_REDIRECT_EXEMPT = [r"^health(/|$)", r"^metrics$"]
+SECURE_REDIRECT_EXEMPT = [r"^(health|metrics)(/|$)"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
@@ -257,27 +262,63 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "assets.schema.Schema",
     "EXCEPTION_HANDLER": "assets.errors.exception_handler",
-    "URL_FORMAT_OVERRIDE": "format",
+    # `format` is read by assets.reading.Negotiation, which tells the caller what there is.
+    "URL_FORMAT_OVERRIDE": None,
     "COERCE_DECIMAL_TO_STRING": False,
+    # None leaves a time as it is, for the renderer, which writes every time alike.
+    "DATETIME_FORMAT": None,
 }
 SPECTACULAR_SETTINGS = {
-    "TITLE": "cryptoetl",
-    "DESCRIPTION": "Crypto market data of many sources, unified: one identity per coin, every source's word, its history.",
+    "TITLE": "cryptoetl (demo)" if DEMO else "cryptoetl",
+    "DESCRIPTION": (
+        "Crypto market data of many sources, unified: one identity per coin, every source's word, its history.\n\n"
+        "Numbers are exact decimals: read them with a decimal parser where the last digit matters. "
+        "`null` means that the source did not say, never zero. Times are ISO 8601 UTC."
+        + ("\n\n**This is a demo: the sources are a local server with invented figures.**" if DEMO else "")
+    ),
     "VERSION": VERSION,
+    "LICENSE": {"name": "MIT"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "tryItOutEnabled": True, "displayRequestDuration": True},
     "REDOC_DIST": "SIDECAR",
+    "PREPROCESSING_HOOKS": ["cryptoetl.documents.once_each"],
+    "SORT_OPERATIONS": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "RunStatus": "ingestion.models.Run.Status",
+        "Condition": ["healthy", "degraded", "unhealthy"],
+        "Reachable": ["healthy", "unhealthy"],
+    },
+    "TAGS": [
+        {"name": "data", "description": "One row for each source and asset."},
+        {"name": "assets", "description": "One row for each real-world asset: consensus, quotes, history."},
+        {"name": "stats", "description": "What ingestion did, and how well."},
+        {"name": "health", "description": "For people, orchestrators and Prometheus."},
+        {"name": "system", "description": "Where everything is."},
+    ],
 }
 UNFOLD = {
-    "SITE_TITLE": "cryptoetl",
+    "SITE_TITLE": "cryptoetl (demo)" if DEMO else "cryptoetl",
     "SITE_HEADER": "cryptoetl (demo)" if DEMO else "cryptoetl",
+    "SITE_SUBHEADER": "crypto market data, unified",
+    "SITE_SYMBOL": "layers",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"/{STATIC_URL}cryptoetl/icon.svg"}],
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "ingestion.admin.menu.environment",
+    "DASHBOARD_CALLBACK": "ingestion.admin.dashboard.dashboard",
+    "STYLES": [f"/{STATIC_URL}cryptoetl/admin.css"],
+    "SIDEBAR": {"navigation": "ingestion.admin.menu.navigation"},
 }
+LOGIN_REDIRECT_URL = "/admin/"
+# As everywhere else here: 2026-11-21 08:15:00, UTC.
+DATETIME_FORMAT = "Y-m-d H:i:s"
+DATE_FORMAT = "Y-m-d"
 
 # ----------------------------------------------------------------------------------------------------------- Celery
 

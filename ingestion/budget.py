@@ -45,12 +45,18 @@ def budget(source: Source, now: datetime | None = None) -> Budget:
     """The source's budget at `now`."""
     now = now or datetime.now(UTC)
     config = configured(source.slug)
-    made, left = calls_left(source, config.limits)
+    made, _ = calls_left(source, config.limits)
     begun = Run.objects.filter(source=source, queued_at__gte=first_of_month(now)).aggregate(at=Min("queued_at"))["at"]
+    return reckon(made, config.limits.per_month, begun, config.every, now)
+
+
+def reckon(made: int, limit: int | None, begun: datetime | None, every: timedelta, now: datetime) -> Budget:
+    """The budget that these figures make; `begun` is when the month's first run was queued."""
+    left = None if limit is None else max(limit - made, 0)
     # Within the first interval one sweep stands for the pace.
-    elapsed = max(now - begun if begun else timedelta(0), config.every)
+    elapsed = max(now - begun if begun else timedelta(0), every)
     a_day = made / (elapsed / timedelta(days=1))
     runs_out_at = now + timedelta(days=left / a_day) if left and a_day else None
     if runs_out_at and runs_out_at >= first_of_next_month(now):
         runs_out_at = None
-    return Budget(made, config.limits.per_month, left, a_day, runs_out_at)
+    return Budget(made, limit, left, a_day, runs_out_at)

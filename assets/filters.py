@@ -1,0 +1,124 @@
+"""Which rows a caller means: the filters of /data and /assets, each a parameter and its SQL.
+
+Texts are searched in the small table of listings, not in the large one; what a caller sends is always a bound value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django.db import connection
+
+from assets.models import Asset
+from assets.pagination import CURSOR, PAGING, ordering
+from assets.parameters import Asked, Parameter, choice, flag, moment, number, text
+from assets.tables import ASSETS, DATA, Condition, source_slug, stale
+
+COUNT = choice(
+    "count",
+    "How `total` is found: counted, estimated from PostgreSQL's statistics, or not at all (null).",
+    ("exact", "estimated", "none"),
+    "exact",
+)
+SYMBOL = text("symbol", "Part of the symbol, whatever its case.", example="btc")
+SEARCH = text("search", "Part of the name or of the symbol, whatever its case.", example="bitcoin")
+
+DATA_PARAMETERS: tuple[Parameter, ...] = (
+    SYMBOL,
+    SEARCH,
+    text("source", "The source's slug.", example="coingecko"),
+    text("asset_id", "The asset; a source's own id for it as `source:id` does as well.", example="bitcoin"),
+    number("min_price", "Price in US dollars, at least.", example="0.5"),
+    number("max_price", "Price in US dollars, at most.", example="100"),
+    number("min_market_cap", "Market cap in US dollars, at least.", example="1000000"),
+    moment("updated_since", "Observed by its source (`updated_at`) at this time or later."),
+    flag("stale", "Whether its source has been silent about it for longer than three of its intervals."),
+    flag("delisted", "Whether it was missing from three whole sweeps of its source."),
+    ordering(list(DATA.fields), "rank"),
+    *PAGING,
+    CURSOR,
+    COUNT,
+)
+ASSET_PARAMETERS: tuple[Parameter, ...] = (
+    SYMBOL,
+    SEARCH,
+    text("source", "Only assets that this source lists.", example="coinpaprika"),
+    choice("agreement", "What the sources' prices say of each other.", Asset.Agreement.values),
+    ordering(list(ASSETS.fields), "rank"),
+    *PAGING,
+    CURSOR,
+    COUNT,
+)
+
+
+def containing(part: str) -> str:
+    """The LIKE pattern of a text that contains this part."""
+    return "%" + part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+Make = Callable[[Any], Condition]
+DATA_FILTERS: Mapping[str, Make] = {
+    "symbol": lambda part: Condition(
+        "q.listing_id IN (SELECT id FROM assets_listing WHERE symbol ILIKE %s)", containing(part)
+    ),
+    "search": lambda part: Condition(
+        "q.listing_id IN (SELECT id FROM assets_listing WHERE symbol || E'\\n' || name ILIKE %s)", containing(part)
+    ),
+    "source": lambda slug: Condition("q.source_id = (SELECT id FROM assets_source WHERE slug = %s)", source_slug(slug)),
+    "asset_id": lambda asset_id: Condition("q.asset_id = %s", (resolve(asset_id) or (0, ""))[0]),
+    "min_price": lambda price: Condition("q.price_usd >= %s", price),
+    "max_price": lambda price: Condition("q.price_usd <= %s", price),
+    "min_market_cap": lambda cap: Condition("q.market_cap >= %s", cap),
+    "updated_since": lambda time: Condition("q.observed_at >= %s", time),
+    "stale": lambda wanted: Condition(f"{stale()} = %s", wanted, "s"),
+    "delisted": lambda wanted: Condition("(l.delisted_at IS NOT NULL) = %s", wanted, "l"),
+}
+ASSET_FILTERS: Mapping[str, Make] = {
+    "symbol": lambda part: Condition("a.symbol ILIKE %s", containing(part)),
+    "search": lambda part: Condition("a.symbol || E'\\n' || a.name ILIKE %s", containing(part)),
+    "source": lambda slug: Condition(
+        "a.id IN (SELECT asset_id FROM assets_listing"
+        " WHERE source_id = (SELECT id FROM assets_source WHERE slug = %s))",
+        source_slug(slug),
+    ),
+    "agreement": lambda agreement: Condition("a.agreement = %s", agreement),
+}
+
+
+def conditions(asked: Asked, filters: Mapping[str, Make]) -> list[Condition]:
+    return [make(asked[name]) for name, make in filters.items() if asked.get(name) is not None]
+
+
+def where(found: Sequence[Condition]) -> tuple[str, list[Any], str]:
+    """(SQL, values, aliases that it needs)."""
+    return (
+        " AND ".join(condition.sql for condition in found) or "true",
+        [condition.value for condition in found],
+        "".join(condition.needs for condition in found),
+    )
+
+
+RESOLVE = """
+SELECT id, slug FROM (
+    SELECT 0 AS nth, id, slug FROM assets_asset WHERE slug = %(id)s
+    UNION ALL
+    SELECT 1, asset.id, asset.slug FROM assets_source source
+    JOIN assets_listing listing ON listing.source_id = source.id AND listing.source_asset_id = %(own)s
+    JOIN assets_asset asset ON asset.id = listing.asset_id
+    WHERE source.slug = %(source)s
+    UNION ALL
+    SELECT 2, asset.id, asset.slug FROM assets_source source
+    JOIN assets_listing listing ON listing.source_id = source.id AND listing.source_asset_id = %(id)s
+    JOIN assets_asset asset ON asset.id = listing.asset_id
+    WHERE source.identity_rank = 1
+) found ORDER BY nth LIMIT 1
+"""
+
+
+def resolve(asset_id: str) -> tuple[int, str] | None:
+    """(key, present id) of the asset: by its id, by `source:id`, or by an id that it had before."""
+    source, _, own = asset_id.partition(":")
+    with connection.cursor() as cursor:
+        cursor.execute(RESOLVE, {"id": asset_id, "source": source_slug(source), "own": own})
+        return cursor.fetchone()

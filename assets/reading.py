@@ -1,0 +1,115 @@
+"""What every address of the API has in common: strict parameters, one envelope, validators for caches, no session.
+
+The browsable pages read no cookie and ask no database about the visitor, so they answer as long as the view does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from time import perf_counter
+from typing import Any
+
+from django.http import HttpResponse
+from django.urls import path
+from django.urls.resolvers import URLPattern
+from django.utils.http import http_date, parse_etags
+from rest_framework.exceptions import NotFound
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from assets.errors import Invalid
+from assets.parameters import Asked, Parameter, read
+
+
+class Negotiation(DefaultContentNegotiation):
+    """`?format=` wins over the header `Accept`, and one that isn't there is the caller's mistake."""
+
+    def select_renderer(
+        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        wanted = request.query_params.get("format")
+        if wanted is None:
+            return super().select_renderer(request, renderers, format_suffix)  # type: ignore[no-any-return]
+        for renderer in renderers:
+            if renderer.format == wanted:
+                return renderer, renderer.media_type
+        raise Invalid({"format": "must be one of " + ", ".join(str(renderer.format) for renderer in renderers)})
+
+
+class Reading(APIView):
+    """A view that only reads."""
+
+    authentication_classes = ()
+    content_negotiation_class = Negotiation
+    parameters: tuple[Parameter, ...] = ()
+    #: Parts of the address, each with its description.
+    path_parameters: Mapping[str, str] = {}
+    examples: Mapping[str, Any] = {}
+    #: What people call it; the class's name, when it says nothing.
+    summary: str = ""
+    #: Where in the answer the rows are that its page shows as a table.
+    rows_at: tuple[str, ...] = ("data",)
+
+    def get_view_name(self) -> str:
+        return self.summary or str(super().get_view_name())
+
+    def asked(self, request: Request) -> Asked:
+        """The caller's parameters. Raises Invalid."""
+        return read(request.META.get("QUERY_STRING", "").encode("latin-1", "replace"), self.parameters)
+
+    def answer(self, request: Request, content: Mapping[str, Any], status: int = 200) -> Response:
+        """The envelope: who asked, how long it took, and the content."""
+        return Response({"request_id": request.request_id, "api_latency_ms": latency_ms(request), **content}, status)
+
+    def conditional(
+        self, request: Request, content: Mapping[str, Any], parts: Sequence[str | bytes], modified: datetime | None
+    ) -> HttpResponse:
+        """The envelope with ETag and Last-Modified, or 304 when the caller has this very data.
+
+        The tag is of the data as it is shown, so it changes if and only if the data does; it is weak because request_id
+        and latency differ from answer to answer.
+        """
+        hashed = blake2b(str(request.accepted_renderer.format).encode(), digest_size=16)
+        for part in parts:
+            hashed.update(part if isinstance(part, bytes) else part.encode())
+            hashed.update(b"\0")
+        tag = f'W/"{hashed.hexdigest()}"'
+        sent = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
+        response: HttpResponse
+        if sent == ["*"] or tag in (known if known.startswith("W/") else f"W/{known}" for known in sent):
+            response = HttpResponse(status=304)
+            del response["Content-Type"]
+        else:
+            response = self.answer(request, content)
+        response["ETag"] = tag
+        response["Cache-Control"] = "public, no-cache"
+        if modified is not None:
+            response["Last-Modified"] = http_date(modified.timestamp())
+        return response
+
+
+class Nowhere(Reading):
+    """There is nothing at this address."""
+
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise NotFound("There is nothing at this address.")
+
+
+def latency_ms(request: Any) -> float:
+    return round((perf_counter() - request.began) * 1000, 3)
+
+
+def at(route: str, view: Callable[..., Any], name: str) -> list[URLPattern]:
+    """The address with and without a slash at its end; the one without is the one that links and the schema name.
+
+    With the slash comes first: a part of an address may hold slashes, and would swallow it.
+    """
+    return [path(f"{route}/", view), path(route, view, name=name)]

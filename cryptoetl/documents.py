@@ -1,0 +1,41 @@
+"""The OpenAPI document and the two pages that show it: everything they load comes from here, so they work offline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer2
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+
+from assets.reading import Negotiation
+
+
+class Json(OpenApiJsonRenderer2):
+    format = "json"
+
+
+class Yaml(OpenApiYamlRenderer2):
+    format = "yaml"
+
+
+class SchemaDocument(SpectacularAPIView):
+    """OpenAPI 3, as JSON unless YAML is asked for."""
+
+    renderer_classes = (Json, OpenApiJsonRenderer, Yaml)
+    authentication_classes = ()
+    content_negotiation_class = Negotiation
+
+
+class Swagger(SpectacularSwaggerView):
+    authentication_classes = ()
+
+
+class Redoc(SpectacularRedocView):
+    """Its template is ours: the original one asks Google for fonts."""
+
+    authentication_classes = ()
+
+
+def once_each(endpoints: list[Any], **_: Any) -> list[Any]:
+    """The addresses for the document: the one without a slash at its end stands for both."""
+    return [endpoint for endpoint in endpoints if endpoint[0] == "/" or not endpoint[0].endswith("/")]

@@ -1,0 +1,13 @@
+"""The shape of GET /."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+
+class HomeSerializer(serializers.Serializer):
+    request_id = serializers.CharField()
+    name = serializers.CharField()
+    version = serializers.CharField()
+    status = serializers.ChoiceField(["healthy", "degraded", "unhealthy"])
+    links = serializers.DictField(child=serializers.URLField())
