@@ -20,22 +20,19 @@ class Coin(NamedTuple):
     name: str
 
 
-COINS = tuple(
-    Coin(*pair.split("=", 1))
-    for pair in (
-        "BTC=Bitcoin;ETH=Ethereum;XRP=XRP;BNB=BNB;SOL=Solana;DOGE=Dogecoin;ADA=Cardano;TRX=TRON;AVAX=Avalanche;"
-        "SHIB=Shiba Inu;DOT=Polkadot;LINK=Chainlink;LTC=Litecoin;BCH=Bitcoin Cash;XLM=Stellar;XMR=Monero;"
-        "ETC=Ethereum Classic;PEPE=Pepe;UNI=Uniswap;ATOM=Cosmos Hub;ICP=Internet Computer;HBAR=Hedera;FIL=Filecoin;"
-        "VET=VeChain;ALGO=Algorand;AAVE=Aave;NEAR=NEAR Protocol;APT=Aptos;ARB=Arbitrum;TON=Toncoin;SUI=Sui;"
-        "DASH=Dash;ZEC=Zcash;EOS=EOS;XTZ=Tezos;NEO=NEO;IOTA=IOTA;BSV=Bitcoin SV;MATIC=Polygon;CRO=Cronos;MKR=Maker;"
-        "GRT=The Graph;SAND=The Sandbox;MANA=Decentraland;AXS=Axie Infinity;KAS=Kaspa;INJ=Injective;BONK=Bonk;"
-        "WIF=dogwifhat;FLOKI=FLOKI;THETA=Theta Network;QNT=Quant;XEM=NEM;WAVES=Waves;DCR=Decred;LUNC=Terra Luna Classic"
-    ).split(";")
+_COINS = (
+    "BTC=Bitcoin;ETH=Ethereum;XRP=XRP;BNB=BNB;SOL=Solana;DOGE=Dogecoin;ADA=Cardano;TRX=TRON;AVAX=Avalanche;"
+    "SHIB=Shiba Inu;DOT=Polkadot;LINK=Chainlink;LTC=Litecoin;BCH=Bitcoin Cash;XLM=Stellar;XMR=Monero;"
+    "ETC=Ethereum Classic;PEPE=Pepe;UNI=Uniswap;ATOM=Cosmos Hub;ICP=Internet Computer;HBAR=Hedera;FIL=Filecoin;"
+    "VET=VeChain;ALGO=Algorand;AAVE=Aave;NEAR=NEAR Protocol;APT=Aptos;ARB=Arbitrum;TON=Toncoin;SUI=Sui;"
+    "DASH=Dash;ZEC=Zcash;EOS=EOS;XTZ=Tezos;NEO=NEO;IOTA=IOTA;BSV=Bitcoin SV;MATIC=Polygon;CRO=Cronos;MKR=Maker;"
+    "GRT=The Graph;SAND=The Sandbox;MANA=Decentraland;AXS=Axie Infinity;KAS=Kaspa;INJ=Injective;BONK=Bonk;"
+    "WIF=dogwifhat;FLOKI=FLOKI;THETA=Theta Network;QNT=Quant;XEM=NEM;WAVES=Waves;DCR=Decred;LUNC=Terra Luna Classic"
 )
+COINS = tuple(Coin(*pair.split("=", 1)) for pair in _COINS.split(";"))
 #: Symbols, and names, that are words of their own in a file's name.
-WORDS = frozenset(
-    "sol ada dot link etc uni atom near apt ton sui sand mana fil neo waves maker polygon stellar".split()
-)
+_WORDS = "sol ada dot link etc uni atom near apt ton sui sand mana fil neo waves maker polygon stellar"
+WORDS = frozenset(_WORDS.split())
 OTHER_MONEY = re.compile(r"[a-z0-9]*(?:usdt|usdc|busd|fdusd|tusd|dai)|eur|gbp|jpy|cny|inr|brl|krw|cad|aud|chf|rub|mxn")
 
 _BY_WORD = {coin.symbol.lower(): coin for coin in COINS}

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from ingestion.sources.csv_coin import COINS
 
 #: What exchanges quote prices in; the longest spelling first, for `FDUSD` ends in `USD`.
-CURRENCIES = "FDUSD USDT USDC BUSD TUSD USD EUR GBP JPY TRY BRL KRW AUD CAD CHF BTC ETH BNB DAI".split()
+_CURRENCIES = "FDUSD USDT USDC BUSD TUSD USD EUR GBP JPY TRY BRL KRW AUD CAD CHF BTC ETH BNB DAI"
+CURRENCIES = _CURRENCIES.split()
 PAIR = re.compile(rf"([A-Za-z0-9]{{1,15}}?)[/_-]({'|'.join(CURRENCIES)})", re.IGNORECASE | re.ASCII)
 _GLUED = re.compile(rf"([A-Z0-9]{{2,15}}?)({'|'.join(CURRENCIES)})", re.ASCII)
 _VOLUME_OF = re.compile(r"volume[ _]\(?([A-Z0-9]{2,12})\)?", re.IGNORECASE | re.ASCII)

@@ -34,13 +34,8 @@ _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: The first three letters of the months in English, Spanish, Portuguese and German.
-MONTHS = {
-    name: number
-    for number, names in enumerate(
-        "jan ene;feb fev;mar mär mrz;apr abr;may mai;jun;jul;aug ago;sep set;oct out okt;nov;dec dic dez".split(";"), 1
-    )
-    for name in names.split()
-}
+_MONTHS = "jan ene;feb fev;mar mär mrz;apr abr;may mai;jun;jul;aug ago;sep set;oct out okt;nov;dec dic dez"
+MONTHS = {name: number for number, names in enumerate(_MONTHS.split(";"), 1) for name in names.split()}
 
 
 class DayOrder:
