@@ -10,6 +10,7 @@ from celery.signals import setup_logging
 from django.core.exceptions import ImproperlyConfigured
 
 from cryptoetl import alive
+from ingestion import heartbeat
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryptoetl.settings")
 
@@ -21,6 +22,7 @@ except ImproperlyConfigured as error:
     sys.exit(f"cryptoetl: {error}")
 app.autodiscover_tasks()
 alive.watch()
+heartbeat.watch()
 
 
 @setup_logging.connect

@@ -9,6 +9,7 @@ import logging
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -65,6 +66,10 @@ def beat(sender: Any = None, **_: object) -> None:
 
 def leave(sender: Any = None, **_: object) -> None:
     """A worker that ends as it should is gone at once."""
+    global _next
+    _next = inf
+    if not is_redis(settings.REDIS_URL):
+        return
     try:
         with redis_client(settings.REDIS_URL, PATIENCE) as client:
             client.delete(PREFIX + str(getattr(sender, "hostname", "")))
