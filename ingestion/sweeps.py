@@ -17,6 +17,8 @@ SEEN = """SELECT DISTINCT unnest(sighting.listing_ids) AS listing_id
     FROM ingestion_sighting sighting JOIN ingestion_rawpayload payload ON payload.id = sighting.payload_id
     WHERE payload.source_id = %(source)s AND payload.sweep = %(sweep)s AND NOT payload.superseded"""
 
+#: NOT IN, and below IN ... IS TRUE, are hashed once, whatever the planner believes. Of a source whose first sweep has just
+#: come it believes that it has one listing, and of EXISTS it would make a loop that unnests the sweep for each of 20,000.
 MISSED = f"""
 UPDATE assets_listing listing SET
     missed_sweeps = missed_sweeps + 1,
@@ -24,14 +26,14 @@ UPDATE assets_listing listing SET
     delisted_at = CASE WHEN missed_sweeps + 1 >= {SWEEPS_MISSED} THEN now() END
 FROM assets_source source
 WHERE source.id = listing.source_id AND listing.source_id = %(source)s AND listing.delisted_at IS NULL
-  AND NOT EXISTS (SELECT FROM ({SEEN}) seen WHERE seen.listing_id = listing.id)
+  AND listing.id NOT IN ({SEEN})
 RETURNING listing.id, listing.asset_id, listing.delisted_at IS NOT NULL
 """
 
 BACK = f"""
 UPDATE assets_listing listing SET missed_sweeps = 0, last_seen_at = NULL, delisted_at = NULL
 FROM (SELECT id, delisted_at IS NOT NULL AS was_delisted FROM assets_listing WHERE source_id = %(source)s AND missed_sweeps > 0) before
-WHERE before.id = listing.id AND EXISTS (SELECT FROM ({SEEN}) seen WHERE seen.listing_id = listing.id)
+WHERE before.id = listing.id AND (listing.id IN ({SEEN})) IS TRUE
 RETURNING listing.id, listing.asset_id, before.was_delisted
 """
 
