@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
-from psycopg2.extras import Json, execute_values
+from psycopg2.extras import Json
 
 from assets.consensus import SourceQuote, consensus
+from assets.copying import copy_rows
 
 QUOTES = """
 SELECT quote.asset_id, source.slug, source.identity_rank, source.interval_seconds, quote.observed_at, quote.price_usd,
@@ -26,18 +27,35 @@ WHERE quote.asset_id = ANY(%s)
 ORDER BY quote.asset_id, source.identity_rank, listing.source_asset_id
 """
 
-COLUMNS = (
-    "price_usd price_min price_max market_cap volume_24h percent_change_24h spread_bps rank agreement sources_used left_out"
-    " quotes_count observed_at fresh_until symbol name"
-).split()
-TYPES = ["numeric"] * 7 + ["int", "text", "jsonb", "jsonb", "int", "timestamptz", "timestamptz", "text", "text"]
+TYPES = {
+    "price_usd": "numeric",
+    "price_min": "numeric",
+    "price_max": "numeric",
+    "market_cap": "numeric",
+    "volume_24h": "numeric",
+    "percent_change_24h": "numeric",
+    "spread_bps": "numeric",
+    "rank": "int",
+    "agreement": "text",
+    "sources_used": "jsonb",
+    "left_out": "jsonb",
+    "quotes_count": "int",
+    "observed_at": "timestamptz",
+    "fresh_until": "timestamptz",
+    "symbol": "text",
+    "name": "text",
+}
+COLUMNS = tuple(TYPES)
 
+_OLD, _NEW = (", ".join(f"{row}.{column}" for column in COLUMNS) for row in ("asset", "new"))
+REPRICING = ", ".join(["id bigint", *(f"{column} {kind}" for column, kind in TYPES.items())])
 REPRICE = f"""
-UPDATE assets_asset AS asset SET ({", ".join(COLUMNS)}, changed_at) = (
-    {", ".join(f"new.{column}::{kind}" for column, kind in zip(COLUMNS, TYPES, strict=True))}, clock_timestamp())
-FROM (VALUES %s) AS new (id, {", ".join(COLUMNS)})
-WHERE asset.id = new.id AND ({", ".join(f"asset.{column}" for column in COLUMNS)})
-    IS DISTINCT FROM ({", ".join(f"new.{column}::{kind}" for column, kind in zip(COLUMNS, TYPES, strict=True))})
+WITH new AS (DELETE FROM repricing RETURNING *)
+UPDATE assets_asset AS asset SET ({", ".join(COLUMNS)}, changed_at) = ({_NEW}, clock_timestamp())
+FROM new WHERE asset.id = new.id AND ({_OLD}) IS DISTINCT FROM ({_NEW})
+"""
+DUE = """
+SELECT id FROM assets_asset WHERE fresh_until <= clock_timestamp() ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
 """
 
 
@@ -48,7 +66,8 @@ def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute("SELECT id FROM assets_asset WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [ids])
-        execute_values(cursor.cursor, REPRICE, priced(ids, now or datetime.now(UTC)), page_size=5000)
+        copy_rows(cursor, "repricing", REPRICING, priced(ids, now or datetime.now(UTC)))
+        cursor.execute(REPRICE)
 
 
 def priced(ids: Iterable[int], now: datetime) -> list[tuple[object, ...]]:
@@ -93,10 +112,7 @@ def priced(ids: Iterable[int], now: datetime) -> list[tuple[object, ...]]:
 def reprice_due(limit: int = 5000) -> int:
     """Assets in whose consensus a quote has gone stale are priced again; the number of them. Commits by itself."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id FROM assets_asset WHERE fresh_until <= clock_timestamp() ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
-            [limit],
-        )
+        cursor.execute(DUE, [limit])
         ids = [row[0] for row in cursor.fetchall()]
         reprice(ids)
     return len(ids)

@@ -1,0 +1,33 @@
+"""COPY of Python rows into a temporary table: several times faster than statements with parameters."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg2.extras import Json
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def cell(value: Any) -> str:
+    """A value as COPY's text format has it."""
+    if value is None:
+        return "\\N"
+    if isinstance(value, str):
+        return value.translate(_ESCAPES)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Json):
+        return json.dumps(value.adapted).translate(_ESCAPES)
+    return str(value)
+
+
+def copy_rows(cursor: Any, table: str, columns: str, rows: Iterable[Sequence[Any]]) -> None:
+    """The rows are in the temporary table, which is made where the session has none and is empty after the commit."""
+    cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} ({columns}) ON COMMIT DELETE ROWS")
+    lines = io.StringIO("".join("\t".join(map(cell, row)) + "\n" for row in rows))
+    cursor.copy_expert(f"COPY {table} FROM STDIN", lines)
