@@ -141,7 +141,7 @@ class Listing(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.source_id}:{self.source_asset_id}"
+        return f"{self.symbol} {self.name} ({self.source_asset_id})"
 
 
 class ListingKey(models.Model):
@@ -186,7 +186,7 @@ class Quote(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.listing_id} {self.price_usd}"
+        return f"quote of listing {self.listing_id}"
 
 
 class PricePoint(models.Model):
@@ -222,7 +222,7 @@ class Candidate(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.a_id} ? {self.b_id}"
+        return f"{self.a} and {self.b}"
 
 
 class Decision(models.Model):
@@ -243,7 +243,7 @@ class Decision(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.a_id} {'=' if self.same else '≠'} {self.b_id}"
+        return f"{self.a} {'=' if self.same else '≠'} {self.b}"
 
 
 class Event(models.Model):

@@ -117,7 +117,7 @@ class Checkpoint(models.Model):
     updated_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
-        return f"{self.source_id}: {self.cursor}"
+        return f"checkpoint of {self.source}"
 
 
 class RawBody(models.Model):
@@ -239,7 +239,7 @@ class Gate(models.Model):
     last_error = models.TextField(blank=True, default="", db_default="")
 
     def __str__(self) -> str:
-        return f"gate of {self.source_id}"
+        return f"gate of {self.source}"
 
 
 class CallMonth(models.Model):

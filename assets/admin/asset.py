@@ -7,10 +7,24 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
-from assets.admin.reading import ReadOnlyAdmin, ago, bullets, dollars, figure, grid, item_link, label, link, rows
+from assets.admin.reading import (
+    ReadOnlyAdmin,
+    ago,
+    bullets,
+    dollars,
+    figure,
+    grid,
+    item_link,
+    label,
+    large,
+    link,
+    percent,
+    rows,
+)
 from assets.models import Asset, Quote
 
 AGREEMENTS = {
@@ -30,7 +44,7 @@ class AssetAdmin(ReadOnlyAdmin):
     search_fields = ("symbol", "name", "slug")
     search_help_text = "symbol, name or asset id"
     fieldsets = (
-        (None, {"fields": ("identity", "consensus")}),
+        (None, {"fields": (("identity", "consensus"),)}),
         ("Each source's word", {"fields": ("quotes_shown",)}),
         ("Left out of the price", {"fields": ("left_out_shown",)}),
     )
@@ -53,23 +67,24 @@ class AssetAdmin(ReadOnlyAdmin):
 
     @display(description="spread", ordering="spread_bps")
     def spread(self, asset: Asset) -> Any:
-        return figure(asset.spread_bps, " bp")
+        return "–" if asset.spread_bps is None else f"{asset.spread_bps:,.1f} bp"
 
     @display(description="market cap", ordering="market_cap")
     def cap(self, asset: Asset) -> Any:
-        return dollars(asset.market_cap)
+        return large(asset.market_cap)
 
     @display(description="volume 24 h", ordering="volume_24h")
     def volume(self, asset: Asset) -> Any:
-        return dollars(asset.volume_24h)
+        return large(asset.volume_24h)
 
     @display(description="24 h", ordering="percent_change_24h")
     def change(self, asset: Asset) -> Any:
-        return figure(asset.percent_change_24h, " %")
+        return percent(asset.percent_change_24h)
 
-    @display(description="sources used")
-    def sources(self, asset: Asset) -> str:
-        return f"{', '.join(asset.sources_used) or '–'} ({len(asset.sources_used)} of {asset.quotes_count})"
+    @display(description="quotes used")
+    def sources(self, asset: Asset) -> Any:
+        used = f"{len(asset.sources_used)} of {asset.quotes_count}"
+        return format_html('<span title="{}">{}</span>', ", ".join(asset.sources_used), used)
 
     @display(description="observed", ordering="observed_at")
     def age(self, asset: Asset) -> Any:
@@ -96,7 +111,8 @@ class AssetAdmin(ReadOnlyAdmin):
             [
                 ("agreement", self.agreed(asset)),
                 ("price", dollars(asset.price_usd)),
-                ("lowest to highest", bullets([dollars(asset.price_min), dollars(asset.price_max)])),
+                ("lowest", dollars(asset.price_min)),
+                ("highest", dollars(asset.price_max)),
                 ("spread", figure(asset.spread_bps, " bp")),
                 ("market cap", dollars(asset.market_cap)),
                 ("volume 24 h", dollars(asset.volume_24h)),
@@ -132,9 +148,9 @@ class AssetAdmin(ReadOnlyAdmin):
                     quote.source.title,
                     link("assets_listing", quote.listing_id, quote.listing.source_asset_id),
                     dollars(quote.price_usd),
-                    dollars(quote.market_cap),
-                    dollars(quote.volume_24h),
-                    figure(quote.percent_change_24h, " %"),
+                    large(quote.market_cap),
+                    large(quote.volume_24h),
+                    percent(quote.percent_change_24h),
                     quote.rank or "–",
                     ago(quote.observed_at),
                     item_link(quote.page_id, quote.position),

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from unfold.decorators import display
 
 from assets.admin.confirming import confirmed, on_its_page
-from assets.admin.reading import ReadOnlyAdmin, ago, bullets, dollars, figure, grid, item_link, label, link
+from assets.admin.reading import ReadOnlyAdmin, ago, bullets, dollars, figure, grid, item_link, label, large, link
 from assets.models import Candidate, Listing, Quote
 from assets.resolving import decide
 
@@ -49,7 +49,7 @@ class CandidateAdmin(ReadOnlyAdmin):
 
     @display(description="market caps")
     def caps(self, pair: Candidate) -> Any:
-        return both(pair, lambda quote: dollars(quote.market_cap))
+        return both(pair, lambda quote: large(quote.market_cap))
 
     @display(description="reasons")
     def why(self, pair: Candidate) -> Any:

@@ -47,7 +47,7 @@ class ListingAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     actions = ("join", "part")
     fieldsets = (
-        (None, {"fields": ("identity", "evidence")}),
+        (None, {"fields": (("identity", "evidence"),)}),
         ("The same asset", {"fields": ("siblings",)}),
         ("In doubt", {"fields": ("doubts",)}),
         ("Decisions of people", {"fields": ("decisions",)}),

@@ -8,7 +8,7 @@ from django.contrib import admin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
-from assets.admin.reading import ReadOnlyAdmin, ago, dollars, figure, item_link, link, rows
+from assets.admin.reading import ReadOnlyAdmin, ago, dollars, item_link, large, link, percent, rows
 from assets.models import Quote
 
 
@@ -32,7 +32,7 @@ class QuoteAdmin(ReadOnlyAdmin):
     search_fields = ("listing__symbol", "listing__name", "=listing__source_asset_id")
     search_help_text = "symbol, name, or the source's id"
     ordering = ("rank", "listing")
-    fieldsets = ((None, {"fields": ("listing_link", "figures", "origin")}),)
+    fieldsets = ((None, {"fields": (("listing_link", "figures", "origin"),)}),)
     readonly_fields = ("listing_link", "figures", "origin")
 
     @display(description="coin")
@@ -49,15 +49,15 @@ class QuoteAdmin(ReadOnlyAdmin):
 
     @display(description="market cap", ordering="market_cap")
     def cap(self, quote: Quote) -> Any:
-        return dollars(quote.market_cap)
+        return large(quote.market_cap)
 
     @display(description="volume 24 h", ordering="volume_24h")
     def volume(self, quote: Quote) -> Any:
-        return dollars(quote.volume_24h)
+        return large(quote.volume_24h)
 
     @display(description="24 h", ordering="percent_change_24h")
     def change(self, quote: Quote) -> Any:
-        return figure(quote.percent_change_24h, " %")
+        return percent(quote.percent_change_24h)
 
     @display(description="observed", ordering="observed_at")
     def observed(self, quote: Quote) -> Any:

@@ -43,7 +43,7 @@ class ReadOnlyAdmin(ModelAdmin):
     list_per_page = 50
     list_fullwidth = True
     list_filter_submit = False
-    compressed_fields = True
+    compressed_fields = False
     actions_on_top = True
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -67,7 +67,8 @@ class ReadOnlyInline(TabularInline):
     extra = 0
     per_page = 20
     can_delete = False
-    show_change_link = True
+    show_change_link = False
+    hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -129,6 +130,25 @@ def figure(value: Decimal | int | None, unit: str = "") -> SafeString | str:
     return format_html('<span class="cx-number" title="{}">{}{}</span>', exact, shown, unit)
 
 
+def percent(value: Decimal | None) -> SafeString | str:
+    """To two decimals; all of them when the pointer rests on it."""
+    if value is None:
+        return "–"
+    return format_html('<span class="cx-number" title="{}">{} %</span>', f"{value:f}", f"{value:+,.2f}")
+
+
+def large(value: Decimal | None) -> SafeString | str:
+    """A sum of money to three digits; all of them when the pointer rests on it."""
+    if value is None:
+        return "–"
+    for size, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if value >= size:
+            return format_html(
+                '<span class="cx-number" title="{}">${} {}</span>', f"{value:,f}", f"{value / size:.3g}", letter
+            )
+    return dollars(value)
+
+
 def dollars(value: Decimal | None) -> SafeString | str:
     shown = figure(value)
     return shown if value is None else format_html("${}", shown)
@@ -141,7 +161,7 @@ def ago(at: datetime | None) -> SafeString | str:
     seconds = (datetime.now(UTC) - at).total_seconds()
     words = span(abs(seconds))
     return format_html(
-        '<time datetime="{}" title="{} UTC">{}</time>',
+        '<time class="cx-number" datetime="{}" title="{} UTC">{}</time>',
         at.astimezone(UTC).isoformat(),
         f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
         f"{words} ago" if seconds >= 0 else f"in {words}",

@@ -50,7 +50,7 @@ class PageAdmin(ReadOnlyAdmin):
     actions = ("replay_pages", "requeue_failed")
     actions_detail = ("items", "download", "replay_here", "requeue_here")
     fieldsets = (
-        (None, {"fields": ("outcome", "origin")}),
+        (None, {"fields": (("outcome", "origin"),)}),
         ("As received", {"fields": ("beginning",)}),
         ("Headers", {"fields": ("headers_shown",), "classes": ("collapse",)}),
         ("What parsing needs beside the body", {"fields": ("meta_shown",), "classes": ("collapse",)}),
@@ -60,6 +60,12 @@ class PageAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[RawPayload]:
         """With the size of the body, and never the body itself."""
         return super().get_queryset(request).annotate(body_size=F("body__size"))
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Those that can do something for this page."""
+        failed = RawPayload.objects.filter(pk=object_id, state=RawPayload.State.FAILED).exists()
+        out = "ingestion_rawpayload_" + ("replay_here" if failed else "requeue_here")
+        return [each for each in super().get_actions_detail(request, object_id) if each.action_name != out]
 
     # ------------------------------------------------------------------------------------------------------ columns
 
@@ -220,7 +226,9 @@ def shown(source: Any, item: Item) -> dict[str, Any]:
     """A record as received, and as it is understood today."""
     understood, trouble = None, ""
     try:
-        understood = [(name, value) for name, value in asdict(read(source, item)).items() if value not in (None, ())]
+        record = asdict(read(source, item))
+        record["observed_at"] = f"{record['observed_at']:%Y-%m-%d %H:%M:%S} UTC"
+        understood = [(name, value) for name, value in record.items() if value not in (None, ())]
     except Malformed as error:
         trouble = str(error)
     return {"position": item.position, "text": indented(item.text), "understood": understood, "trouble": trouble}

@@ -14,10 +14,10 @@ from unfold.decorators import display
 from assets.admin.confirming import confirmed, on_its_page
 from assets.admin.reading import ReadOnlyAdmin, ago, code, indented, item_link, label, link, rows
 from ingestion.admin.rereading import reread_rejects
+from ingestion.admin.run import REJECT_STATES
 from ingestion.models import Reject
 from ingestion.requeueing import discard
 
-STATES = {"open": "danger", "resolved": "success", "discarded": "plain"}
 FIELDS_LISTED = 50
 
 
@@ -48,10 +48,15 @@ class RejectAdmin(ReadOnlyAdmin):
     actions = ("read_again", "give_up")
     actions_detail = ("read_again_here", "give_up_here")
     fieldsets = (
-        (None, {"fields": ("verdict", "origin")}),
+        (None, {"fields": (("verdict", "origin"),)}),
         ("As received", {"fields": ("raw_shown",)}),
     )
     readonly_fields = ("verdict", "origin", "raw_shown")
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """None where it is closed."""
+        still_open = Reject.objects.filter(pk=object_id, state=Reject.State.OPEN).exists()
+        return super().get_actions_detail(request, object_id) if still_open else []
 
     @display(description="reject", ordering="pk")
     def number(self, reject: Reject) -> str:
@@ -71,7 +76,7 @@ class RejectAdmin(ReadOnlyAdmin):
 
     @display(description="state", ordering="state")
     def state_shown(self, reject: Reject) -> Any:
-        return label(reject.state, STATES.get(reject.state, ""))
+        return label(reject.state, REJECT_STATES.get(reject.state, ""))
 
     @display(description="first seen", ordering="first_seen_at")
     def first_seen(self, reject: Reject) -> Any:

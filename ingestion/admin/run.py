@@ -20,6 +20,7 @@ from ingestion.admin.starting import start
 from ingestion.management.following import lasted
 from ingestion.models import RawPayload, Reject, Run
 
+REJECT_STATES = {"open": "danger", "resolved": "success", "discarded": "plain"}
 PAGE_STATES = {"stored": "info", "normalized": "success", "failed": "danger"}
 
 
@@ -28,7 +29,7 @@ class PageInline(ReadOnlyInline):
     verbose_name_plural = "pages"
     ordering = ("number",)
     fields = readonly_fields = (
-        "number",
+        "page_link",
         "state_shown",
         "received",
         "inserted",
@@ -40,6 +41,10 @@ class PageInline(ReadOnlyInline):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RawPayload]:
         return super().get_queryset(request).defer("headers", "meta")
+
+    @display(description="page")
+    def page_link(self, page: RawPayload) -> Any:
+        return link("ingestion_rawpayload", page.pk, page.number)
 
     @display(description="state")
     def state_shown(self, page: RawPayload) -> Any:
@@ -54,10 +59,18 @@ class RejectInline(ReadOnlyInline):
     model = Reject
     verbose_name_plural = "rejects first met in this run"
     ordering = ("pk",)
-    fields = readonly_fields = ("position", "field", "reason", "state")
+    fields = readonly_fields = ("record", "field", "reason", "state_shown")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Reject]:
         return super().get_queryset(request).defer("raw")
+
+    @display(description="record")
+    def record(self, reject: Reject) -> Any:
+        return link("ingestion_reject", reject.pk, f"page {reject.payload_id}, record {reject.position + 1}")
+
+    @display(description="state")
+    def state_shown(self, reject: Reject) -> Any:
+        return label(reject.state, REJECT_STATES.get(reject.state, ""))
 
 
 @admin.register(Run)
@@ -70,13 +83,11 @@ class RunAdmin(ReadOnlyAdmin):
         "trigger",
         "began",
         "took",
-        "pages",
         "processed",
         "inserted",
         "updated",
         "unchanged",
         "rejected",
-        "retries",
     )
     list_display_links = ("number",)
     list_filter = (
@@ -92,7 +103,7 @@ class RunAdmin(ReadOnlyAdmin):
     actions_detail = ("cancel_here", "resume_here", "replay_here", "requeue_here")
     inlines = (PageInline, RejectInline)
     change_form_outer_before_template = "admin/cryptoetl/run_progress.html"
-    fieldsets = ((None, {"fields": ("outcome_shown", "counts", "course")}),)
+    fieldsets = ((None, {"fields": (("outcome_shown", "counts", "course"),)}),)
     readonly_fields = ("outcome_shown", "counts", "course")
 
     def get_inline_instances(self, request: HttpRequest, obj: Run | None = None) -> list[Any]:
@@ -102,6 +113,20 @@ class RunAdmin(ReadOnlyAdmin):
             return inlines
         held = {RawPayload: obj.pages > 0, Reject: obj.rejected > 0}
         return [inline for inline in inlines if held[inline.model]]
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Those that can do something for this run."""
+        run = Run.objects.filter(pk=object_id).first()
+        active = run is not None and run.status in Run.ACTIVE
+        failed = run is not None and run.payloads.filter(state=RawPayload.State.FAILED).exists()
+        useful = {
+            "cancel_here": active,
+            "resume_here": not active,
+            "replay_here": not active and run is not None and run.pages > 0,
+            "requeue_here": failed,
+        }
+        actions = super().get_actions_detail(request, object_id)
+        return [each for each in actions if useful[each.action_name.removeprefix("ingestion_run_")]]
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         run = Run.objects.select_related("source").filter(pk=object_id).first() if object_id.isdigit() else None

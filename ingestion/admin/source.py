@@ -41,10 +41,9 @@ class SourceAdmin(ReadOnlyAdmin):
     actions = ("run_now", "run_full", "reset")
     actions_detail = ("run_now_here", "run_full_here", "reset_here")
     fieldsets = (
-        (None, {"fields": ("enabled", "now")}),
-        ("What it may spend", {"fields": ("calls",)}),
-        ("Where it goes on", {"fields": ("goes_on",)}),
-        ("How it is set up", {"fields": ("setup",)}),
+        (None, {"fields": ("enabled",)}),
+        (None, {"fields": (("now", "setup"),)}),
+        (None, {"fields": (("calls", "goes_on"),)}),
     )
     readonly_fields = ("now", "calls", "goes_on", "setup")
 
