@@ -24,6 +24,7 @@ def stop(folder: Folder) -> int:
     began = time.monotonic()
     with folder.lock():
         supervisor = Supervisor(folder)
+        family = processes.of(folder)
         try:
             supervised = supervisor.stop()
         except Trouble as trouble:
@@ -31,6 +32,7 @@ def stop(folder: Folder) -> int:
             supervised = True
         left = processes.stop(lambda: processes.of(folder), patience=20)
         supervisor.forget_the_dead()
+        processes.wait_for_burial(family, seconds=3)
     if supervised or left:
         print(f"Stopped everything in {folder.path} ({time.monotonic() - began:.1f} s).", flush=True)
     else:

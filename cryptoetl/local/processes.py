@@ -63,6 +63,14 @@ def _part_of(folder: Folder, process: psutil.Process) -> Found | None:
     return None
 
 
+def wait_for_burial(family: Iterable[Found], seconds: float) -> None:
+    """The system's process table has forgotten the dead, or the time is up: the first process of a machine does that
+    for those without a parent, and not every first process hurries."""
+    deadline = time.monotonic() + seconds
+    while any(one.process.is_running() for one in family) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def stop(find: Callable[[], Iterable[Found]], patience: float) -> int:
     """Asks all that `find` finds to end, and after `patience` seconds ends what is left. How many there were."""
     asked: set[psutil.Process] = set()
