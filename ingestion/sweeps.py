@@ -17,8 +17,8 @@ SEEN = """SELECT DISTINCT unnest(sighting.listing_ids) AS listing_id
     FROM ingestion_sighting sighting JOIN ingestion_rawpayload payload ON payload.id = sighting.payload_id
     WHERE payload.source_id = %(source)s AND payload.sweep = %(sweep)s AND NOT payload.superseded"""
 
-#: NOT IN, and below IN ... IS TRUE, are hashed once, whatever the planner believes. Of a source whose first sweep has just
-#: come it believes that it has one listing, and of EXISTS it would make a loop that unnests the sweep for each of 20,000.
+#: NOT IN, and below IN ... IS TRUE, are hashed once, whatever the planner believes. Of a source whose first sweep has
+#: just come it believes that it has one listing, and with EXISTS it unnests the sweep again for each of 20,000.
 MISSED = f"""
 UPDATE assets_listing listing SET
     missed_sweeps = missed_sweeps + 1,
