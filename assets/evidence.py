@@ -99,8 +99,22 @@ def verdict(
     a: Listing, b: Listing, decisions: Iterable[Decision] = (), curated: Iterable[CuratedFact] = CURATED
 ) -> Verdict:
     """What the two alone say. A rival may still spoil it: that is for `resolve`."""
-    found = judge(a, b, decided_pairs(decisions), facts_by_key(curated))
-    return found or Verdict(DIFFERENT, 0.0, "nothing in common", ())
+    decided = decided_pairs(decisions)
+    return judge(a, b, decided, facts_by_key(curated)) or Verdict(DIFFERENT, 0.0, *_why_apart(a, b, decided))
+
+
+def _why_apart(a: Listing, b: Listing, decided: Mapping[frozenset[str], bool]) -> tuple[str, tuple[str, ...]]:
+    if decided.get(frozenset((a.key, b.key))) is False:
+        return "decision", ("a person decided it",)
+    if a.source == b.source:
+        return "source", ("one source lists them as two",)
+    ours, theirs = a.reading, b.reading
+    if texts := compare_texts(ours, theirs):
+        return texts.method, (texts.method, *compare(a, b).reasons)
+    if ours.symbol and ours.symbol == theirs.symbol:
+        marks = ", ".join(sorted(ours.parts.marks ^ theirs.parts.marks))
+        return "marks", ("same symbol", f"one is marked as another token: {marks}")
+    return "nothing in common", ("neither symbol nor name nor id is the same",)
 
 
 def decided_pairs(decisions: Iterable[Decision]) -> dict[frozenset[str], bool]:
@@ -165,7 +179,7 @@ def _preference(a: Listing, b: Listing, ours: Reading, theirs: Reading, figures:
 
 def _alive(listing: Listing) -> bool:
     """A source keeps no figures of a coin it has given up: of two namesakes the living one is meant."""
-    return not (listing.price_usd is listing.market_cap is listing.rank is None)
+    return listing.price_usd is not None or listing.market_cap is not None or listing.rank is not None
 
 
 def _prominence(listing: Listing) -> int:

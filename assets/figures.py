@@ -66,54 +66,41 @@ NOTHING = Comparison()
 def compare(a: Figured, b: Figured) -> Comparison:
     if not _has_figures(a) or not _has_figures(b):
         return NOTHING
-    reasons: list[str] = []
     price_by = cap_by = None
     if a.observed_at is None or b.observed_at is None or abs(a.observed_at - b.observed_at) <= SAME_TIME:
         price_by = _apart(a.price_usd, b.price_usd)
         cap_by = _apart(a.market_cap, b.market_cap)
-    rank_by = _apart(a.rank, b.rank)
+    ranks = (a.rank, b.rank) if a.rank and b.rank and cap_by is None else None
+
     supply = _supply_agrees(a, b)
     price = price_by is not None and price_by <= PRICE_AGREES and not _pegged(a.price_usd)
-    size = supply
-    if supply:
-        reasons.append("supply agrees")
-    if price:
-        reasons.append("price agrees")
-    if cap_by is not None:
-        if cap_by <= CAP_AGREES:
-            size = True
-            reasons.append("market cap agrees")
-    elif rank_by is not None and rank_by <= RANK_AGREES and min(a.rank, b.rank) <= RANK_TELLS:
-        size = True
-        reasons.append("rank agrees")
+    cap = cap_by is not None and cap_by <= CAP_AGREES
+    rank = ranks is not None and min(ranks) <= RANK_TELLS and max(ranks) <= RANK_AGREES * min(ranks)
+    agree = (("supply", supply), ("price", price), ("market cap", cap), ("rank", rank))
+    reasons = [f"{what} agrees" for what, agrees in agree if agrees]
 
-    against = False
-    if not supply:  # the same odd supply with another price is a stale price
+    against = []
+    if not supply:  # with the same odd supply another price is a stale price
         if price_by is not None and price_by > PRICE_APART:
-            against = True
-            reasons.append(f"price apart by a factor of {price_by:.1f}")
-        if cap_by is not None:
-            if cap_by > CAP_APART:
-                against = True
-                reasons.append(f"market cap apart by a factor of {cap_by:.1f}")
-        elif rank_by is not None and rank_by > RANK_APART and abs(a.rank - b.rank) > RANK_PLACES_APART:
-            against = True
-            reasons.append(f"ranks {a.rank} and {b.rank} are far apart")
-    return Comparison(price, size, against, tuple(reasons))
+            against.append(f"price apart by a factor of {price_by:.3g}")
+        if cap_by is not None and cap_by > CAP_APART:
+            against.append(f"market cap apart by a factor of {cap_by:.3g}")
+        if ranks and max(ranks) > RANK_APART * min(ranks) and abs(ranks[0] - ranks[1]) > RANK_PLACES_APART:
+            against.append(f"rank {ranks[0]} and rank {ranks[1]}")
+    return Comparison(price, supply or cap or rank, bool(against), (*reasons, *against))
 
 
-def _apart(a: Decimal | int | None, b: Decimal | int | None) -> Decimal | None:
+def _apart(a: Decimal | None, b: Decimal | None) -> Decimal | None:
     """How many times the larger is the smaller; None where either is unknown or not positive."""
     if a is None or b is None or a <= 0 or b <= 0:
         return None
-    return Decimal(max(a, b)) / Decimal(min(a, b))
+    return max(a, b) / min(a, b)
 
 
 def _has_figures(listing: Figured) -> bool:
-    return not (
-        listing.price_usd is listing.market_cap is listing.rank is None
-        and listing.circulating_supply is listing.total_supply is listing.max_supply is None
-    )
+    figures = (listing.price_usd, listing.market_cap, listing.rank)
+    supplies = (listing.circulating_supply, listing.total_supply, listing.max_supply)
+    return any(figure is not None for figure in figures) or any(supply is not None for supply in supplies)
 
 
 def _supply_agrees(a: Figured, b: Figured) -> bool:

@@ -1,7 +1,7 @@
 """Which listings are one real-world asset: the whole rule, pure, standard library only.
 
 A listing is one source's entry for a coin. Evidence, strongest first: a person's decision; a contract address; a
-curated fact; symbol and name; symbol and the id a coin was listed under; a name without the word token, or shortened;
+curated fact; symbol and name; symbol and the id a coin was listed under; names that differ by an empty word;
 likeness with agreeing figures. Marks (wrapped, bridged, staked, another version) and figures far apart speak against.
 In doubt two listings stay apart and the pair is listed for a person.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from assets.figures import Comparison
-from assets.names import GENERIC, Reading, likeness
+from assets.names import EMPTY, GENERIC, Reading, likeness
 
 #: Share of letter pairs from which two names look like spellings of one.
 ALIKE = 0.6
@@ -42,8 +42,9 @@ def _both(figures: Comparison) -> bool:
 EXACT = Likeness("same symbol and name", 0.87, True)
 LISTED_AS = Likeness("same symbol, listed under the same id", 0.87, True)
 ALIAS = Likeness("same symbol, one name is the other's note", 0.87, True)
-TOKEN_WORD = Likeness("same symbol, names differ by the word token", 0.78, True)
+EMPTY_WORDS = Likeness("same symbol, names differ by a word that tells nothing", 0.78, True)
 SHORTENED = Likeness("same symbol, one name is the other shortened", 0.69, True)
+NAMED_AS = Likeness("same symbol, one has the other's name as its id", 0.49, False, _any)
 CLOSE = Likeness("same symbol, names differ by generic words", 0.48, False, _any)
 UNTOLD = Likeness("same symbol, a name is missing or repeats it", 0.47, False, _any)
 NAME_ONLY = Likeness("same name, a symbol is missing", 0.47, False, _any)
@@ -61,26 +62,29 @@ def compare_texts(a: Reading, b: Reading) -> Likeness | None:
         return EXACT if same_name else _with_one_symbol(a, b)
     if same_name:
         return OTHER_SYMBOL if a.symbol and b.symbol else NAME_ONLY
-    if (a.slugs & b.slugs) - {a.symbol, b.symbol} and a.parts.marks == b.parts.marks:
+    if (a.slugs & b.slugs & {a.slug, b.slug}) - {a.symbol, b.symbol} and a.parts.marks == b.parts.marks:
         return ID_ONLY
     return None
 
 
 def _with_one_symbol(a: Reading, b: Reading) -> Likeness | None:
     symbol, ours, theirs = a.symbol, a.parts, b.parts
-    listed_as = _listed_as(a, b)
+    listed_as = a.slugs & b.slugs
+    named_as = (a.compact in b.slugs) + (b.compact in a.slugs)
     if ours.marks != theirs.marks:
         if "note " + b.compact in ours.marks or "note " + a.compact in theirs.marks:
             return ALIAS
         return MARKED if listed_as - {symbol} else None
     one_core = bool(ours.core) and ours.core == theirs.core
-    by_token_word = one_core and ours.generic ^ theirs.generic <= {"token"}
-    if listed_as - {symbol} or (listed_as and by_token_word):
+    by_empty_words = one_core and ours.generic ^ theirs.generic <= EMPTY
+    if listed_as - {symbol} or (listed_as and by_empty_words) or named_as == 2:
         return LISTED_AS
-    if by_token_word and ours.core != symbol:
-        return TOKEN_WORD
+    if by_empty_words and (ours.core != symbol or ours.marks):
+        return EMPTY_WORDS
     if _shortens(ours.words, theirs.words, symbol) or _shortens(theirs.words, ours.words, symbol):
         return SHORTENED
+    if named_as:
+        return NAMED_AS
     if one_core:
         return CLOSE
     if not a.told or not b.told:
@@ -94,13 +98,6 @@ def _alike(a: Reading, b: Reading) -> bool:
     # Names of very different length have too few letter pairs in common to be worth counting them.
     shorter, longer = sorted((len(a.compact), len(b.compact)))
     return 2 * shorter >= ALIKE * (shorter + longer) and likeness(a, b) >= ALIKE
-
-
-def _listed_as(a: Reading, b: Reading) -> frozenset[str]:
-    """The ids that both have, or that one has and the other bears as its name."""
-    if a.slugs.isdisjoint(b.slugs) and b.compact not in a.slugs and a.compact not in b.slugs:
-        return frozenset()
-    return (a.slugs & b.slugs) | (a.slugs & {b.compact}) | (b.slugs & {a.compact})
 
 
 def _shortens(a: tuple[str, ...], b: tuple[str, ...], symbol: str) -> bool:

@@ -14,17 +14,19 @@ from typing import NamedTuple
 
 #: Words that one source writes in a name and another leaves out.
 GENERIC = frozenset(
-    ("token", "coin", "network", "protocol", "finance", "chain", "blockchain", "dao", "defi", "crypto", "currency")
-    + ("cryptocurrency", "platform", "project", "ecosystem", "foundation", "official", "app", "labs")
-    + ("io", "com", "org", "net", "the")
+    {"token", "coin", "network", "protocol", "finance", "chain", "blockchain", "dao", "defi", "crypto", "currency"}
+    | {"cryptocurrency", "platform", "project", "ecosystem", "foundation", "official", "app", "labs"}
+    | {"io", "com", "org", "net", "the"}
 )
+#: Those of them that tell no two coins apart. The others do now and then: a coin named after a city is not the city's.
+EMPTY = frozenset({"token", "the", "io", "com", "org", "net"})
 #: Generic words that also stand glued to the end of a name.
 GLUED = ("token", "coin", "network", "protocol", "finance", "chain", "dao", "defi")
 #: Words that make another token out of a coin: worth the same, perhaps, and still not the same.
 DERIVED = frozenset(
-    ("wrapped", "bridged", "bridge", "pegged", "peg", "staked", "staking", "stake", "liquid", "synthetic", "synth")
-    + ("legacy", "old", "deprecated", "migrated", "vault", "lp", "long", "short", "leveraged")
-    + ("erc20", "bep2", "bep20", "trc20", "trc10", "spl", "brc20", "qrc20")
+    {"wrapped", "bridged", "bridge", "pegged", "peg", "staked", "staking", "stake", "liquid", "synthetic", "synth"}
+    | {"legacy", "old", "deprecated", "migrated", "vault", "lp", "long", "short", "leveraged"}
+    | {"erc20", "bep2", "bep20", "trc20", "trc10", "spl", "brc20", "qrc20"}
 )
 #: Notes in brackets that tell nothing: the newer of two is the plain one, the older carries the mark.
 PLAIN_NOTES = frozenset({"", "new"})
@@ -52,7 +54,7 @@ class NameParts(NamedTuple):
 class Reading:
     """One listing's texts. What every listing needs is read at once, the rest when two are compared."""
 
-    __slots__ = ("_letter_pairs", "_parts", "compact", "name", "slugs", "spelled", "symbol")
+    __slots__ = ("_letter_pairs", "_parts", "compact", "name", "slug", "slugs", "spelled", "symbol")
 
     def __init__(self, source_asset_id: str, symbol: str, name: str) -> None:
         self.symbol = compact(symbol)
@@ -64,11 +66,14 @@ class Reading:
         self.name = name if name.strip() else self.spelled
         self.compact = compact(self.name)
         """The whole name without spaces and punctuation; empty when the source gives none."""
-        whole = compact(source_asset_id)
-        head, _, tail = source_asset_id.partition("-")
-        named = tail not in GENERIC and compact(head) == self.symbol
-        self.slugs = frozenset((whole, compact(tail)) if named else (whole,)) - {""}
-        """The source's id, compact: whole, and without the symbol in front. Often the name at the time of listing."""
+        self.slug = compact(source_asset_id)
+        """The source's id, compact."""
+        head, _, rest = source_asset_id.partition("-")
+        tail = compact(rest)
+        # What follows the symbol may also be a number ("the second of that name") or a word like "token".
+        named = len(tail) > 1 and not tail.isdecimal() and tail not in GENERIC and compact(head) == self.symbol
+        self.slugs = frozenset((self.slug, tail) if named else (self.slug,)) - {""}
+        """The id, and the id without the symbol in front: often the name at the time of listing."""
         self._parts: NameParts | None = None
         self._letter_pairs: frozenset[str] | None = None
 
