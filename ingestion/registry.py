@@ -62,8 +62,10 @@ def configured(slug: str) -> Configured:
             path=settings.CSV_SOURCE_PATH,
             batch_size=settings.ETL_BATCH_SIZE,
         ),
+        # The demo's server is on this machine: it counts no month.
         limits=Limits(
-            settings.ETL_RATE_LIMIT_REQUESTS or plan.calls_per_minute, of["MONTHLY_CALLS"] or plan.calls_per_month
+            settings.ETL_RATE_LIMIT_REQUESTS or plan.calls_per_minute,
+            None if settings.DEMO else of["MONTHLY_CALLS"] or plan.calls_per_month,
         ),
         every=every,
     )
