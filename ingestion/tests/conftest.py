@@ -12,6 +12,7 @@ from ingestion import pipeline, tasks
 from ingestion.errors import Unavailable
 from ingestion.models import Gate, Run
 from ingestion.runs import start_run
+from ingestion.tests.commands import Manage
 
 
 @pytest.fixture
@@ -34,6 +35,12 @@ def point_at(server: ProviderServer, settings) -> None:
     settings.ETL_RATE_LIMIT_REQUESTS = 10_000
     settings.ETL_BACKOFF_SECONDS = 0.0
     settings.COINGECKO_COINS = 1000
+
+
+@pytest.fixture
+def manage(tables: None, capsys: pytest.CaptureFixture[str]) -> Manage:
+    """manage("runs", "--last", "3"): what it wrote, and its exit code."""
+    return Manage(capsys)
 
 
 @pytest.fixture
