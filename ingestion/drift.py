@@ -1,12 +1,14 @@
 """Notices when a source's records change their shape: a field added, gone, of another type, or null for the first time.
 
-The first page of a source is the baseline, measured against the fields that its module handles or ignores by name.
-CSV columns are compared by what they mean, not by what they are called.
+A source's first whole sweep is the baseline; from its first record on, a field that its module neither handles nor
+ignores by name is drift. Null is none where the source documents that it may come. CSV columns are compared by what
+they mean, not by what they are called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,8 @@ import msgspec
 
 from ingestion.models import Drift, FieldSeen, RawPayload
 from ingestion.source import Source
+
+log = logging.getLogger(__name__)
 
 #: Fewer items than this say nothing about a field that is gone.
 ENOUGH = 10
@@ -28,6 +32,8 @@ class Shape:
     """Dotted path -> JSON types seen (number, text, boolean, list, object, null)."""
     times: dict[str, int] = field(default_factory=dict)
     """Dotted path -> number of items that had it."""
+    examples: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """(dotted path, type) -> the first item that showed it."""
 
 
 NAMES: Mapping[type, str] = {
@@ -55,68 +61,77 @@ def shape_of(source: Source, body: bytes, meta: Mapping[str, Any]) -> Shape:
     for item in items if isinstance(items, list) else ():
         if isinstance(item, dict):
             shape.items += 1
-            measure(item, "", shape)
+            measure(item, "", shape, item)
     return shape
 
 
-def measure(item: Mapping[str, Any], prefix: str, shape: Shape) -> None:
+def measure(values: Mapping[str, Any], prefix: str, shape: Shape, item: Mapping[str, Any]) -> None:
     types, times = shape.types, shape.times
-    for key, value in item.items():
+    for key, value in values.items():
         path = prefix + key
         kind = NAMES[type(value)]
-        if path in types:
+        if path not in types:
+            types[path], times[path] = set(), 0
+        times[path] += 1
+        if kind not in types[path]:
             types[path].add(kind)
-            times[path] += 1
-        else:
-            types[path], times[path] = {kind}, 1
+            shape.examples[path, kind] = item
         if kind == "object":
-            measure(value, path + ".", shape)
+            measure(value, path + ".", shape, item)
 
 
-def watch(payload: RawPayload, source: Source, shape: Shape, sample: Iterable[str] = ()) -> list[Drift]:
-    """What is new about the page's shape is written down, as drift and as the baseline to come. Part of the caller's transaction."""
+def watch(payload: RawPayload, source: Source, shape: Shape) -> None:
+    """What is new about the page's shape is written down, as drift and as the baseline to come.
+
+    Part of the caller's transaction.
+    """
     if not shape.items:
-        return []
+        return
+    learning = payload.source.last_sweep_at is None
     seen = {row.path: row for row in FieldSeen.objects.filter(source_id=payload.source_id)}
-    first = not seen
-    found: list[tuple[str, str, str]] = []
+    found: list[tuple[str, str, str, str]] = []
     fresh: list[FieldSeen] = []
     for path, types in shape.types.items():
         known = seen.get(path)
+        listed = ", ".join(sorted(types))
         if known is None:
-            if path not in source.known_fields:
+            if path not in source.known_fields and (source.known_fields or not learning):
+                found.append((Drift.Kind.ADDED, path, min(types), f"neither handled nor ignored by name: {listed}"))
+            always = shape.times[path] == shape.items
+            fresh.append(FieldSeen(source_id=payload.source_id, path=path, types=sorted(types), always=always))
+        elif news := types - set(known.types):
+            expected = learning or known.types == ["null"] or (news == {"null"} and path in source.nullable)
+            if not expected:
+                kind = Drift.Kind.NULLABLE if news == {"null"} else Drift.Kind.RETYPED
                 found.append(
-                    (Drift.Kind.ADDED, path, f"a field that is neither handled nor ignored: {', '.join(sorted(types))}")
+                    (kind, path, min(news), f"{', '.join(known.types)} before, now also {', '.join(sorted(news))}")
                 )
-            fresh.append(
-                FieldSeen(
-                    source_id=payload.source_id, path=path, types=sorted(types), always=shape.times[path] == shape.items
-                )
-            )
-        elif not types <= set(known.types):
-            news = types - set(known.types)
-            kind = Drift.Kind.NULLABLE if news == {"null"} else Drift.Kind.RETYPED
-            found.append((kind, path, f"{', '.join(known.types)} before, now also {', '.join(sorted(news))}"))
             known.types = sorted(set(known.types) | types)
             known.save(update_fields=["types"])
     if shape.items >= ENOUGH:
         for path, known in seen.items():
             if known.always and path not in shape.types:
-                found.append((Drift.Kind.REMOVED, path, "every record had it before, none of this page has it"))
+                if not learning:
+                    found.append((Drift.Kind.REMOVED, path, "", "every record had it before, none of this page has it"))
                 known.always = False
                 known.save(update_fields=["always"])
     FieldSeen.objects.bulk_create(fresh, ignore_conflicts=True)
-    return Drift.objects.bulk_create(
-        [
-            Drift(
-                source_id=payload.source_id,
-                run_id=payload.run_id,
-                payload=payload,
-                kind=kind,
-                path=path[:500],
-                detail=detail,
-                sample=next(iter(sample), "")[:2000],
-            )
-            for kind, path, detail in found
-        ]
+    Drift.objects.bulk_create(
+        Drift(
+            source_id=payload.source_id,
+            run_id=payload.run_id,
+            payload=payload,
+            kind=kind,
+            path=path[:500],
+            detail=detail,
+            sample=sample(shape.examples.get((path, type_name))),
+        )
+        for kind, path, type_name, detail in found
     )
+    if found:
+        log.warning("shape changed", extra={"source": source.slug, "fields": [path for _, path, _, _ in found]})
+
+
+def sample(item: Any) -> str:
+    """The item that shows it, as JSON, cut to what an admin page can show."""
+    return "" if item is None else msgspec.json.encode(item).decode()[:2000].replace("\0", "␀")

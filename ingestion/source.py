@@ -164,6 +164,8 @@ class Source:
     sort_order: int = 100
     known_fields: frozenset[str] = frozenset()
     """Every field handled or ignored by name; another one is drift."""
+    nullable: frozenset[str] = frozenset()
+    """Fields that are documented, or known, to be null at times."""
     network: bool = True
     """False where a sweep makes no calls that a provider counts."""
     probe_path: str = ""

@@ -96,6 +96,8 @@ roi.currency roi.percentage market_cap_rank_with_rehypothecated price_change_per
 price_change_percentage_24h_in_currency price_change_percentage_7d_in_currency price_change_percentage_14d_in_currency
 price_change_percentage_30d_in_currency price_change_percentage_200d_in_currency price_change_percentage_1y_in_currency"""
 
+FIELDS = frozenset(Market.__struct_fields__) | frozenset(IGNORED.split())
+
 KEYLESS = "https://api.coingecko.com/api/v3"
 SOURCE = Source(
     slug="coingecko",
@@ -113,7 +115,9 @@ SOURCE = Source(
     parse=parse,
     min_records=1,
     identity_rank=1,
-    known_fields=frozenset(Market.__struct_fields__) | frozenset(IGNORED.split()),
+    known_fields=FIELDS,
+    # By the specification; not these five.
+    nullable=FIELDS - {"id", "symbol", "name", "image", "last_updated"},
     probe_path="/ping",
     refusals={
         "10002": "the API key is missing: set COINGECKO_API_KEY, or COINGECKO_PLAN=public",

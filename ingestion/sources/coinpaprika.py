@@ -101,6 +101,8 @@ SOURCE = Source(
     min_records=1,
     identity_rank=2,
     known_fields=frozenset(READ.split()) | frozenset(IGNORED.split()),
+    # The only nulls ever recorded, and these three together.
+    nullable=frozenset(f"quotes.USD.{name}" for name in ("ath_price", "ath_date", "percent_from_price_ath")),
     probe_path="/global",
     refusals={
         "402": "the plan of this API key is too small, or its calls are used up",
