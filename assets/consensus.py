@@ -3,9 +3,9 @@
 1. A quote takes part when it has a price, its source is enabled, its listing is not delisted, and it is fresh: observed
    no longer ago than three of its source's intervals.
 2. One quote: `single`. Two within THRESHOLD_PERCENT of each other: `agree`, their mean. Two further apart: `disagree`,
-   no price, since nobody can tell which is wrong. Three or more: `median`; a quote further than the threshold from it is
-   an outlier, named, and the median is taken again without it; when the outliers are no fewer than those that stay,
-   the sources `disagree`.
+   no price, since nobody can tell which is wrong. Three or more: `median`; a quote further than the threshold from it
+   is an outlier, named, and the median is taken again without it; when the outliers are no fewer than those that
+   stay, the sources `disagree`.
 3. Market cap, volume, change and rank come from one source, the best-ranked of those used that says them: sources count
    supply and exchanges in different ways, and a mean of two methods is a figure that nobody published.
 

@@ -111,8 +111,9 @@ def lock_identities() -> None:
 
 
 def place(source: Source, records: Sequence[AssetRecord]) -> set[int]:
-    """Every record, one per listing, has its listing under its present name in the right asset; the assets to price again.
+    """Every record, one per listing, has its listing, under its present name, in the right asset.
 
+    Returns the assets to price again.
     Part of the caller's transaction.
     """
     lock_identities()
@@ -125,7 +126,10 @@ def place(source: Source, records: Sequence[AssetRecord]) -> set[int]:
 
 
 def place_again(listing_ids: Iterable[int], decisions: Sequence[Decision] | None = None) -> set[int]:
-    """The listings and all that depends on them are where today's rule and decisions put them; the assets to price again."""
+    """The listings and all that depends on them are where today's rule and decisions put them.
+
+    Returns the assets to price again.
+    """
     lock_identities()
     neighbours = Neighbours()
     seeds = neighbours.by_id(listing_ids)
@@ -138,7 +142,8 @@ def decided() -> list[Decision]:
     """Every person's decision."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """SELECT source_a.slug || ':' || a.source_asset_id, source_b.slug || ':' || b.source_asset_id, decision.same
+            """SELECT source_a.slug || ':' || a.source_asset_id, source_b.slug || ':' || b.source_asset_id,
+                      decision.same
                FROM assets_decision decision
                JOIN assets_listing a ON a.id = decision.a_id JOIN assets_source source_a ON source_a.id = a.source_id
                JOIN assets_listing b ON b.id = decision.b_id JOIN assets_source source_b ON source_b.id = b.source_id"""
@@ -184,7 +189,8 @@ def write(
         if stale_slugs:
             execute_values(
                 cursor,
-                "UPDATE assets_asset asset SET slug = new.slug, changed_at = clock_timestamp() FROM (VALUES %s) new (id, slug) WHERE asset.id = new.id",
+                "UPDATE assets_asset asset SET slug = new.slug, changed_at = clock_timestamp()"
+                " FROM (VALUES %s) new (id, slug) WHERE asset.id = new.id",
                 stale_slugs,
             )
         if to_make:
@@ -252,7 +258,8 @@ def write(
 
 INSERT_LISTINGS = """
 INSERT INTO assets_listing (source_id, source_asset_id, asset_id, symbol, name, contracts, method, confidence, reasons)
-SELECT source.id, new.source_asset_id, new.asset_id, new.symbol, new.name, new.contracts::text[], new.method, new.confidence, new.reasons::jsonb
+SELECT source.id, new.source_asset_id, new.asset_id, new.symbol, new.name, new.contracts::text[],
+       new.method, new.confidence, new.reasons::jsonb
 FROM (VALUES %s) new (source, source_asset_id, asset_id, symbol, name, contracts, method, confidence, reasons)
 JOIN assets_source source ON source.slug = new.source
 ORDER BY source.id, new.source_asset_id
@@ -262,7 +269,8 @@ UPDATE assets_listing listing SET symbol = new.symbol, name = new.name, contract
 FROM (VALUES %s) new (id, symbol, name, contracts) WHERE listing.id = new.id
 """
 MOVE = """
-UPDATE assets_listing listing SET asset_id = new.asset_id, method = new.method, confidence = new.confidence, reasons = new.reasons::jsonb
+UPDATE assets_listing listing SET
+    asset_id = new.asset_id, method = new.method, confidence = new.confidence, reasons = new.reasons::jsonb
 FROM (VALUES %s) new (id, asset_id, method, confidence, reasons) WHERE listing.id = new.id
 """
 EXPLAIN = """
@@ -294,7 +302,8 @@ def write_keys(listings: Sequence[Listing]) -> None:
             """INSERT INTO assets_listing_key (key, listing_id)
                SELECT new.key, listing.id FROM (VALUES %s) new (source, source_asset_id, key)
                JOIN assets_source source ON source.slug = new.source
-               JOIN assets_listing listing ON listing.source_id = source.id AND listing.source_asset_id = new.source_asset_id
+               JOIN assets_listing listing
+                 ON listing.source_id = source.id AND listing.source_asset_id = new.source_asset_id
                ON CONFLICT DO NOTHING""",
             rows,
             page_size=20_000,
@@ -309,7 +318,8 @@ def write_candidates(around: Sequence[Listing], resolution: Resolution) -> None:
             """SELECT source.slug || ':' || listing.source_asset_id, listing.id
                FROM (SELECT unnest(%s::text[]) AS slug, unnest(%s::text[]) AS source_asset_id) wanted
                JOIN assets_source source ON source.slug = wanted.slug
-               JOIN assets_listing listing ON listing.source_id = source.id AND listing.source_asset_id = wanted.source_asset_id""",
+               JOIN assets_listing listing
+                 ON listing.source_id = source.id AND listing.source_asset_id = wanted.source_asset_id""",
             [[listing.source for listing in around], [listing.source_asset_id for listing in around]],
         )
         ids = dict(cursor.fetchall())

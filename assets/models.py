@@ -145,7 +145,7 @@ class Listing(models.Model):
 
 
 class ListingKey(models.Model):
-    """Where a listing may meet its like: the blocking keys of `assets.identity`, so that candidates are one index scan."""
+    """Where a listing may meet its like: its blocking keys, so that candidates are one index scan."""
 
     pk = models.CompositePrimaryKey("key", "listing_id")
     key = models.TextField()
@@ -206,7 +206,7 @@ class PricePoint(models.Model):
 
 
 class Candidate(models.Model):
-    """Two listings that may be one coin: kept apart until a person decides. Rewritten by every resolve that sees them."""
+    """Two listings that may be one coin, kept apart until a person decides. Rewritten whenever they are resolved."""
 
     a = models.ForeignKey(Listing, models.CASCADE, related_name="+")
     b = models.ForeignKey(Listing, models.CASCADE, related_name="+")
@@ -226,7 +226,7 @@ class Candidate(models.Model):
 
 
 class Decision(models.Model):
-    """A person's word on two listings: who, when, why. It wins over every rule and survives --full, replay and resolve."""
+    """A person's word on two listings: who, when, why. It wins over every rule, in every resolve and replay."""
 
     a = models.ForeignKey(Listing, models.CASCADE, related_name="+")
     b = models.ForeignKey(Listing, models.CASCADE, related_name="+")

@@ -1,4 +1,4 @@
-"""AssetRecord: one source's word on one coin, normalized. The contract between ingestion (which makes records) and assets (which stores them).
+"""AssetRecord: one source's word on one coin, normalized. Ingestion makes records, assets stores them.
 
 Standard library only. A number is an exact Decimal; None always means "the source did not say", never zero.
 """

@@ -31,7 +31,8 @@ WITH newest AS (
     SELECT DISTINCT ON (listing_id) * FROM staging ORDER BY listing_id, observed_at DESC, position DESC
 ), quoted AS (
     INSERT INTO assets_quote AS quote (listing_id, source_id, asset_id, price_usd, market_cap, volume_24h,
-        percent_change_24h, rank, circulating_supply, total_supply, max_supply, observed_at, page_id, position, digest, changed_at)
+        percent_change_24h, rank, circulating_supply, total_supply, max_supply, observed_at, page_id, position, digest,
+        changed_at)
     SELECT listing_id, %(source)s, asset_id, price_usd, market_cap, volume_24h,
         percent_change_24h, rank, circulating_supply, total_supply, max_supply, observed_at, %(page)s, position, digest,
         clock_timestamp()
@@ -50,7 +51,8 @@ WITH newest AS (
     WHERE price_usd IS NOT NULL ORDER BY listing_id, observed_at, position DESC
 ), pointed AS (
     INSERT INTO assets_price_point AS point (listing_id, observed_at, price_usd, market_cap, volume_24h, page_id)
-    SELECT listing_id, observed_at, price_usd, market_cap, volume_24h, %(page)s FROM points ORDER BY listing_id, observed_at
+    SELECT listing_id, observed_at, price_usd, market_cap, volume_24h, %(page)s
+    FROM points ORDER BY listing_id, observed_at
     ON CONFLICT (listing_id, observed_at) DO UPDATE SET
         price_usd = excluded.price_usd, market_cap = excluded.market_cap, volume_24h = excluded.volume_24h,
         page_id = excluded.page_id
@@ -74,7 +76,8 @@ SELECT
 """
 
 KNOWN = """
-SELECT listing.source_asset_id, listing.id, listing.asset_id, listing.symbol, listing.name, listing.contracts, quote.digest
+SELECT listing.source_asset_id, listing.id, listing.asset_id, listing.symbol, listing.name, listing.contracts,
+       quote.digest
 FROM assets_listing listing LEFT JOIN assets_quote quote ON quote.listing_id = listing.id
 WHERE listing.source_id = %s AND listing.source_asset_id = ANY(%s)
 """
@@ -139,7 +142,10 @@ def merge(source: Source, records: Sequence[tuple[int, AssetRecord]], page_id: i
 def known_listings(source: Source, ids: Iterable[str]) -> dict[str, Known]:
     with connection.cursor() as cursor:
         cursor.execute(KNOWN, [source.pk, list(ids)])
-        return {row[0]: Known(*row[1:5], contracts=tuple(row[5]), digest=row[6]) for row in cursor.fetchall()}
+        return {
+            source_asset_id: Known(listing_id, asset_id, symbol, name, tuple(contracts), digest)
+            for source_asset_id, listing_id, asset_id, symbol, name, contracts, digest in cursor.fetchall()
+        }
 
 
 def settle_identities(source: Source, records: Iterable[AssetRecord], known: dict[str, Known]) -> set[int]:

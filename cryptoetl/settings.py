@@ -106,7 +106,8 @@ SECRET_KEY = secret("SECRET_KEY")
 if not SECRET_KEY:
     if not DEBUG:
         raise ImproperlyConfigured(
-            "SECRET_KEY is not set: `make up` makes one for its own servers; elsewhere set a random text of 50 characters or more."
+            "SECRET_KEY is not set: `make up` makes one for its own servers; elsewhere set a random text of 50"
+            " characters or more."
         )
     SECRET_KEY = "insecure-and-only-for-debug-" + "0" * 32
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", ["*"] if DEBUG else ["localhost", "127.0.0.1", "[::1]"])
@@ -138,7 +139,8 @@ DATABASES["default"] |= {
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
-        "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=120000 -c statement_timeout=300000 -c jit=off",
+        "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=120000 -c statement_timeout=300000"
+        " -c jit=off",
     },
 }
 

@@ -11,8 +11,8 @@ import logging
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
-from ingestion import sweeps
 from assets.models import Source as SourceRow
+from ingestion import sweeps
 from ingestion.models import RawPayload, Run
 from ingestion.sources import BY_SLUG
 

@@ -61,14 +61,15 @@ def first_of_next_month(now: datetime) -> datetime:
 
 
 def enter(source: Source, limits: Limits) -> None:
-    """Counts one call and lets it pass; otherwise raises Throttled, BudgetSpent or CircuitOpen with the seconds to wait."""
+    """Counts one call and lets it pass. Raises Throttled, BudgetSpent, CircuitOpen with the seconds to wait."""
     with transaction.atomic():
         gate = Gate.objects.select_for_update().get(source=source)
         now = database_clock()
         if gate.open_until and gate.open_until > now:
             wait = (gate.open_until - now).total_seconds()
             raise CircuitOpen(
-                f"{source.title} failed {gate.failures} times in a row; the next call is made in {wait:.0f} s ({gate.last_error})",
+                f"{source.title} failed {gate.failures} times in a row; the next call is made in {wait:.0f} s"
+                f" ({gate.last_error})",
                 wait,
             )
         if gate.open_until and gate.probing_until and gate.probing_until > now:

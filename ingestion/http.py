@@ -215,7 +215,7 @@ def provider_error(text: str) -> tuple[str, str]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that the answer asks to wait: Retry-After as seconds or as a date, or CoinGecko's x-ratelimit-reset."""
+    """The seconds that the answer asks to wait: Retry-After in both forms, or CoinGecko's x-ratelimit-reset."""
     value = headers.get("retry-after", "").strip()
     if value.isdigit():
         return float(min(int(value), 86_400))

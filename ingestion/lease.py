@@ -1,4 +1,4 @@
-"""A run has one holder at a time: a lease with a fencing token, renewed while its holder lives, taken over when it dies.
+"""A run has one holder at a time: a lease with a fencing token, renewed while the holder lives, then taken over.
 
 The token is checked inside the transactions that write for the run (`held`), so that a holder that was only asleep, and
 wakes up after another took over, can write nothing.
@@ -61,7 +61,7 @@ class Lease:
 
 
 def claim(run_id: int) -> tuple[Run, Lease] | None:
-    """The run and its lease, when it is due and nobody holds it; None otherwise. A dead holder's run counts a takeover."""
+    """The run and its lease, when it is due and nobody holds it; None otherwise. From the dead, a takeover."""
     token = uuid.uuid4()
     free = Q(lease_token=None) | Q(lease_until__lt=Now())
     claimed = Run.objects.filter(free, pk=run_id, status__in=Run.ACTIVE, fetched_at=None, due_at__lte=Now()).update(

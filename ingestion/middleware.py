@@ -1,4 +1,4 @@
-"""Every request has an id: the caller's, if it sent a sane one. It is in the answer, in every log line and every error."""
+"""Every request has an id, the caller's if it sent a sane one: in the answer, in every log line and every error."""
 
 from __future__ import annotations
 

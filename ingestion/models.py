@@ -222,7 +222,7 @@ class Reject(models.Model):
 
 
 class Gate(models.Model):
-    """The one row that every worker passes before a call to a source: rate window, the circuit, by the database's clock."""
+    """The one row that every worker passes before a call to a source: rate and circuit, by the database's clock."""
 
     source = models.OneToOneField(Source, models.CASCADE, primary_key=True, related_name="gate")
     recent_calls = ArrayField(

@@ -101,6 +101,7 @@ def store_page(run: Run, lease: Lease, page: Page) -> RawPayload:
     text, encoding = as_text(page.body, page.encoding)
     digest = sha256(page.body).digest()
     whole = page.cursor is None and not page.broken
+    assert run.sweep is not None, "begin_sweep comes first"
     with transaction.atomic():
         held(run, lease)
         if page.meta.get("first_row") == 1:
@@ -110,7 +111,8 @@ def store_page(run: Run, lease: Lease, page: Page) -> RawPayload:
             )
         with connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO ingestion_rawbody (sha256, text, encoding, size) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                "INSERT INTO ingestion_rawbody (sha256, text, encoding, size) VALUES (%s, %s, %s, %s)"
+                " ON CONFLICT DO NOTHING",
                 [digest, text, encoding, len(page.body)],
             )
         run.pages += 1
@@ -287,7 +289,7 @@ def fail_page(page_id: int, reason: str) -> bool:
 
 
 def keep_rejects(payload: RawPayload, rejects: list[Rejected]) -> None:
-    """Every reject is kept as received with its reason, once, however often it comes; one that is back is open again."""
+    """Every reject is kept as received with its reason, once, however often it comes."""
     if not rejects:
         return
     Reject.objects.bulk_create(

@@ -1,4 +1,4 @@
-"""Makes good what a crash, a lost message or a silent clock left behind, from the database alone. Safe to run anywhere, any time.
+"""Makes good what a crash or a lost message left behind, from the database alone. Safe to run anywhere, any time.
 
 - a run that is due and held by nobody (its message was lost, or its worker died and the lease ran out) is sent again;
 - a page that was stored and never normalized is sent again, once its message has had time to arrive;
@@ -27,7 +27,9 @@ PAGES_AT_A_TIME = 1000
 SCHEDULES = """
 UPDATE assets_source source SET interval_seconds = edited.seconds
 FROM (
-    SELECT args::jsonb ->> 0 AS slug, every * CASE period WHEN 'days' THEN 86400 WHEN 'hours' THEN 3600 WHEN 'minutes' THEN 60 ELSE 1 END AS seconds
+    SELECT args::jsonb ->> 0 AS slug,
+           every * CASE period
+               WHEN 'days' THEN 86400 WHEN 'hours' THEN 3600 WHEN 'minutes' THEN 60 ELSE 1 END AS seconds
     FROM django_celery_beat_periodictask task
     JOIN django_celery_beat_intervalschedule schedule ON schedule.id = task.interval_id
     WHERE task.task = 'ingestion.tasks.start' AND args LIKE '[%%"]' AND period <> 'microseconds'

@@ -17,7 +17,8 @@ CHUNK = 500
 OLD_PAGES = """
 SELECT page.id FROM ingestion_rawpayload page
 JOIN ingestion_checkpoint checkpoint ON checkpoint.source_id = page.source_id
-WHERE page.received_at < %(before)s AND page.state <> 'stored' AND (page.superseded OR page.sweep < checkpoint.sweep - 1)
+WHERE page.received_at < %(before)s AND page.state <> 'stored'
+  AND (page.superseded OR page.sweep < checkpoint.sweep - 1)
   AND NOT EXISTS (SELECT FROM assets_quote quote WHERE quote.page_id = page.id)
   AND NOT EXISTS (SELECT FROM ingestion_reject reject WHERE reject.payload_id = page.id AND reject.state = 'open')
 """

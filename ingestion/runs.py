@@ -1,4 +1,4 @@
-"""Runs begin here, whoever asks: beat, a person in the admin, a command, the API. A run is a row before it is a message."""
+"""Runs begin here, whoever asks: beat, the admin, a command, the API. A run is a row before it is a message."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ON CONFLICT DO NOTHING RETURNING id
 
 
 def start_slot(slug: str) -> Run | None:
-    """The run of the current schedule slot, by the database's clock; None when the slot has its run or one is under way."""
+    """The run of the current schedule slot, by the database's clock; None when it has one or one is under way."""
     with connection.cursor() as cursor:
         cursor.execute(SLOT, [slug])
         row = cursor.fetchone()

@@ -36,7 +36,7 @@ class Page:
     records: int = 0
     """How many records it holds, readable or not."""
     broken: str = ""
-    """Why it can't be read at all: it is kept as received, the checkpoint stays before it, and the run fails with this."""
+    """Why it can't be read at all: it is kept as received, the checkpoint stays before it, the run fails with this."""
 
     @classmethod
     def of(cls, response: HttpResponse, *, cursor: str | None, records: int, broken: str = "") -> Page:

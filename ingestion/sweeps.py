@@ -32,7 +32,10 @@ RETURNING listing.id, listing.asset_id, listing.delisted_at IS NOT NULL
 
 BACK = f"""
 UPDATE assets_listing listing SET missed_sweeps = 0, last_seen_at = NULL, delisted_at = NULL
-FROM (SELECT id, delisted_at IS NOT NULL AS was_delisted FROM assets_listing WHERE source_id = %(source)s AND missed_sweeps > 0) before
+FROM (
+    SELECT id, delisted_at IS NOT NULL AS was_delisted
+    FROM assets_listing WHERE source_id = %(source)s AND missed_sweeps > 0
+) before
 WHERE before.id = listing.id AND (listing.id IN ({SEEN})) IS TRUE
 RETURNING listing.id, listing.asset_id, before.was_delisted
 """

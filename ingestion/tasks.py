@@ -36,7 +36,7 @@ LONGEST_BACKOFF = 600.0
 
 
 class CarefulTask(Task):
-    """Begins with database connections that work: Celery would keep one that broke in an earlier task of the process."""
+    """Begins with database connections that work: Celery would keep one that broke in an earlier task."""
 
     def before_start(self, *_: object) -> None:
         close_old_connections()
@@ -57,7 +57,7 @@ class PageTask(CarefulTask):
 
 
 def send(task: Task, *args: object) -> None:
-    """The message is with the broker after the commit. When it can't be, the work stays in the database for the reconciler."""
+    """The message is with the broker after the commit. If the broker is away, the reconciler sends it later."""
 
     def publish() -> None:
         try:
@@ -113,7 +113,7 @@ def prune() -> None:
 
 
 def carry(run_id: int, on_page: pipeline.OnPage) -> None:
-    """One attempt at the run's fetching. Raises Unavailable when it is worth another attempt, with its time in the row."""
+    """One attempt at the run's fetching. Raises Unavailable when another is worth it; its time is in the row."""
     claimed = claim(run_id)
     if claimed is None:
         return

@@ -1,4 +1,4 @@
-"""The sources, in the order in which people see them. A new one is a module of facts, fetch and parse, and a word here."""
+"""The sources, in the order in which people see them. A new one is a module of its own and a word here."""
 
 from ingestion.source import Source
 from ingestion.sources import coingecko, coinpaprika, csv_file

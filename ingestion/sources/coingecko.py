@@ -1,4 +1,4 @@
-"""CoinGecko, GET /coins/markets: https://docs.coingecko.com/reference/coins-markets (OpenAPI of 2026-06-22). USD, ISO 8601 UTC.
+"""CoinGecko, GET /coins/markets. Docs: https://docs.coingecko.com/reference/coins-markets (read 2026-06-22). USD, UTC.
 
 Pages of 250 by market cap; a short or an empty page is the last. Pages shift while they are read, so a coin may come
 twice (the newer word wins) or be missed (three sweeps must miss it before it counts as delisted). A market cap of 0
@@ -94,7 +94,8 @@ IGNORED = """image fully_diluted_valuation high_24h low_24h price_change_24h mar
 market_cap_change_percentage_24h ath ath_change_percentage ath_date atl atl_change_percentage atl_date roi roi.times
 roi.currency roi.percentage market_cap_rank_with_rehypothecated price_change_percentage_1h_in_currency
 price_change_percentage_24h_in_currency price_change_percentage_7d_in_currency price_change_percentage_14d_in_currency
-price_change_percentage_30d_in_currency price_change_percentage_200d_in_currency price_change_percentage_1y_in_currency"""
+price_change_percentage_30d_in_currency price_change_percentage_200d_in_currency
+price_change_percentage_1y_in_currency"""
 
 FIELDS = frozenset(Market.__struct_fields__) | frozenset(IGNORED.split())
 

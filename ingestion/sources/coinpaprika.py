@@ -1,4 +1,4 @@
-"""CoinPaprika, GET /tickers: https://api.coinpaprika.com (OpenAPI 1.7.12, read 2026-03-27). USD, ISO 8601 UTC. One call holds all.
+"""CoinPaprika, GET /tickers: all in one call. Docs: https://api.coinpaprika.com (OpenAPI 1.7.12, 2026-03-27). USD, UTC.
 
 What it doesn't know it writes as 0, not null: a price, a market cap, a volume, a supply, a rank of 0 is unknown. The
 free plan gives at most 2,000 coins, no circulating supply, and 20,000 calls a month; a ticker is renewed every 5 to 10
@@ -80,7 +80,8 @@ READ = (
     "id name symbol rank circulating_supply total_supply max_supply last_updated quotes.USD.price quotes.USD.volume_24h"
 )
 READ += " quotes.USD.market_cap quotes.USD.percent_change_24h"
-IGNORED = """beta_value first_data_at quotes quotes.USD quotes.USD.volume_24h_change_24h quotes.USD.market_cap_change_24h
+IGNORED = """beta_value first_data_at quotes quotes.USD quotes.USD.volume_24h_change_24h
+quotes.USD.market_cap_change_24h
 quotes.USD.percent_change_15m quotes.USD.percent_change_30m quotes.USD.percent_change_1h quotes.USD.percent_change_6h
 quotes.USD.percent_change_12h quotes.USD.percent_change_7d quotes.USD.percent_change_30d quotes.USD.percent_change_1y
 quotes.USD.ath_price quotes.USD.ath_date quotes.USD.percent_from_price_ath"""

@@ -43,8 +43,11 @@ def raw_items(body: bytes) -> list[msgspec.Raw]:
 
 
 def _mended(body: bytes) -> bytes:
-    """What makes a whole body unreadable although one record holds it (NaN, half a character, bytes that are no UTF-8) is
-    turned into what makes that record alone unreadable: the text "NaN", the character NUL."""
+    """The body with its flaws confined to the records that hold them.
+
+    NaN, half a character or bytes that are no UTF-8 make a whole body unreadable; the text "NaN" where a number belongs,
+    or the character NUL, makes one record so.
+    """
     text = body.decode("utf-8", "surrogateescape")
     return _no_character.sub(r"\\u0000", _no_number.sub(r'"\1"', text)).encode()
 

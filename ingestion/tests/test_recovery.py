@@ -70,7 +70,10 @@ class Workers:
 
     def start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, *"-m celery -A cryptoetl worker -c 2 -Q fetch,normalize,maintenance --without-mingle".split()],
+            [
+                *(sys.executable, "-m", "celery", "-A", "cryptoetl", "worker"),
+                *("-c", "2", "-Q", "fetch,normalize,maintenance", "--without-mingle"),
+            ],
             cwd=django_settings.BASE_DIR,
             env=self.environment,
             stdout=subprocess.DEVNULL,
