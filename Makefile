@@ -18,7 +18,7 @@ up: run-requirements ## start everything and load the first data (PORT=8000, VAR
 	@$(LOCAL) up
 
 down: ## stop everything that `make up` started; the data stays
-	@if [ -x $(PY) ]; then $(LOCAL) down; else echo "There is no .venv: nothing to stop."; fi
+	@if [ -d "$${VAR:-.var}" ] || [ -f .env ]; then $(MAKE) -s run-requirements && $(LOCAL) down; else echo "Nothing was started here."; fi
 
 demo: run-requirements ## the same system with data of its own, no network needed; `make demo DOWN=1` removes it
 	@$(LOCAL) demo $(if $(filter-out 0,$(DOWN)),--down)
@@ -59,7 +59,7 @@ lock: dev-requirements ## write requirements/*.txt anew from requirements/*.in
 
 # The lock is copied into .venv once it is installed; the same lock again is nothing to do.
 run-requirements:
-	@{ cmp -s requirements/local.txt .venv/local.txt && $(PY) -c "" 2>/dev/null; } || sh requirements/install local
+	@{ cmp -s requirements/local.txt .venv/local.txt 2>/dev/null && $(PY) -c "" 2>/dev/null; } || sh requirements/install local
 
 dev-requirements:
-	@{ cmp -s requirements/dev.txt .venv/dev.txt && $(PY) -c "" 2>/dev/null; } || sh requirements/install dev
+	@{ cmp -s requirements/dev.txt .venv/dev.txt 2>/dev/null && $(PY) -c "" 2>/dev/null; } || sh requirements/install dev

@@ -21,7 +21,7 @@ PYTHON = VENV / "bin" / "python"
 # Nothing is compiled now: what is used is compiled when it is first loaded, and half of it never is.
 INSTALL = [
     "install",
-    "--quiet",
+    "-qq",
     "--disable-pip-version-check",
     "--no-input",
     "--no-compile",
