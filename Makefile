@@ -52,7 +52,7 @@ env: run-requirements ## write a .env with generated passwords for docker compos
 	@$(LOCAL) env
 
 lock: dev-requirements ## write requirements/*.txt anew from requirements/*.in
-	@for name in pip base local dev; do \
+	@for name in pip base flower local dev; do \
 		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 			--custom-compile-command "make lock" --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done

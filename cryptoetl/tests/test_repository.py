@@ -214,9 +214,7 @@ TRACES = {
     "a path of somebody's machine": re.compile(
         r"(?<![\w.~-])/(?:" + "|".join(("work", "home/[a-z]", "Users/[A-Z]", "root/")) + ")"
     ),
-    "a package index": re.compile(
-        "index" + "-url|trusted" + "-host|find" + "-links|PIP_" + "INDEX|/simple" + "/?[\"'\\s]"
-    ),
+    "a package index": re.compile("index" + "-url|trusted" + "-host|find" + "-links|PIP_" + "INDEX|/simp" + "le[/\"']"),
 }
 
 
