@@ -80,7 +80,7 @@ def on_its_page(list_action: Any) -> Any:
         if answer is not None:
             return answer
         here = f"admin:{admin.opts.app_label}_{admin.opts.model_name}"
-        if chosen.exists():
+        if chosen.all().exists():  # asked anew: the action may have taken the row away
             return HttpResponseRedirect(reverse(f"{here}_change", args=[object_id]))
         return HttpResponseRedirect(reverse(f"{here}_changelist"))
 
