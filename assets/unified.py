@@ -55,7 +55,7 @@ IDENTITY = f"""
 
 #: The asset's row as the table has it, and as it would be with these figures.
 NOW_STORED = "assets_asset a ON a.id = page.key"
-TYPED = [f"new.{column}::{kind}" for column, kind in zip(COLUMNS, TYPES, strict=True) if column != "fresh_until"]
+TYPED = [f"new.{column}::{kind}" for column, kind in TYPES.items() if column != "fresh_until"]
 RECKONED = f"""(
     SELECT asset.id, asset.slug, asset.changed_at, NULL::timestamptz AS fresh_until,
            {", ".join(TYPED)}

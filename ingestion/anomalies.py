@@ -163,9 +163,14 @@ CROSS JOIN LATERAL (
 ORDER BY quote.rank, quote.listing_id
 """
 DISAGREEING = """
-SELECT slug, price_min, price_max, spread_bps, observed_at, left_out FROM assets_asset
-WHERE agreement = 'disagree' OR jsonb_path_exists(left_out, '$[*].reason ? (@ starts with "outlier")')
-ORDER BY rank NULLS LAST, id LIMIT 500
+SELECT slug, price_min, price_max, spread_bps, observed_at, outliers.said
+FROM assets_asset asset
+CROSS JOIN LATERAL (
+    SELECT string_agg((quote.entry ->> 'source') || ': ' || (quote.entry ->> 'reason'), '; ') AS said
+    FROM jsonb_array_elements(asset.left_out) AS quote (entry) WHERE starts_with(quote.entry ->> 'reason', 'outlier')
+) outliers
+WHERE asset.agreement = 'disagree' OR outliers.said IS NOT NULL
+ORDER BY asset.rank NULLS LAST, asset.id LIMIT 500
 """
 
 
@@ -191,9 +196,7 @@ def unusual_prices() -> list[dict[str, Any]]:
                     }
                 )
         cursor.execute(DISAGREEING)
-        for slug, low, high, spread, observed_at, left_out in cursor.fetchall():
-            outliers = [one for one in left_out if str(one["reason"]).startswith("outlier")]
-            reason = "; ".join(f"{one['source']}: {one['reason']}" for one in outliers)
+        for slug, low, high, spread, observed_at, outliers in cursor.fetchall():
             found.append(
                 {
                     "kind": "outlier" if outliers else "disagreement",
@@ -202,7 +205,7 @@ def unusual_prices() -> list[dict[str, Any]]:
                     "price_max": high,
                     "spread_bps": spread,
                     "observed_at": observed_at,
-                    "reason": reason or f"two sources differ by more than {THRESHOLD_PERCENT} %",
+                    "reason": outliers or f"two sources differ by more than {THRESHOLD_PERCENT} %",
                 }
             )
     return found

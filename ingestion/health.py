@@ -110,7 +110,7 @@ def details(found: Health) -> dict[str, Any]:
         },
         "sources": {source.slug: freshness(source) for source in found.sources},
         "disk": disk(),
-        "versions": versions(found.database != UNHEALTHY),
+        "versions": versions(found.database != UNHEALTHY, seen.redis_version),
     }
 
 
@@ -150,19 +150,13 @@ def disk() -> dict[str, int]:
     return {"free_bytes": usage.free, "total_bytes": usage.total}
 
 
-def versions(database: bool) -> dict[str, str | None]:
+def versions(database: bool, redis: str | None) -> dict[str, str | None]:
     """Of what it runs on; None for what doesn't answer."""
-    postgresql = redis = None
+    postgresql = None
     if database:
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('server_version')")
             postgresql = str(cursor.fetchone()[0]).split()[0]
-    if broker.is_redis(settings.REDIS_URL):
-        try:
-            with broker.redis_client(settings.REDIS_URL, PATIENCE) as client:
-                redis = str(client.info("server")["redis_version"])  # type: ignore[index]
-        except Exception:
-            redis = None
     return {
         "cryptoetl": settings.VERSION,
         "python": platform.python_version(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -61,37 +62,44 @@ def wait(link: Any, deadline: float) -> None:
             raise TimeoutError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Crew:
-    """What Redis and the broker know of the work."""
+    """What Redis and the broker know of the work; None for what nobody says."""
 
     queues: dict[str, int | None]
-    """Messages that wait in each queue; None: the broker doesn't say."""
-    workers: list[Worker] | None
-    """None: Redis can't be asked."""
+    """Messages that wait in each queue."""
+    workers: list[Worker] | None = None
+    redis_version: str | None = None
 
 
 def crew() -> Crew:
-    """Empty where nobody answers."""
-    workers: list[Worker] | None = None
-    queues: dict[str, int | None] = dict.fromkeys(QUEUES)
-    if broker.is_redis(settings.REDIS_URL):
-        try:
+    """Each server is asked once, and where it does not answer its part is None."""
+    found = Crew(dict.fromkeys(QUEUES))
+    same = settings.REDIS_URL == settings.CELERY_BROKER_URL
+    # As many ways to fail as there are brokers: whatever it was, it isn't known what waits.
+    with suppress(Exception):
+        if broker.is_redis(settings.REDIS_URL):
             with broker.redis_client(settings.REDIS_URL, PATIENCE) as client:
-                workers = present(client)
-        except (redis.RedisError, OSError):
-            pass
-    try:
-        if broker.is_redis(settings.CELERY_BROKER_URL):
-            prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
-            with broker.redis_client(settings.CELERY_BROKER_URL, PATIENCE) as client:
-                for queue in QUEUES:
-                    queues[queue] = int(client.llen(prefix + queue))  # type: ignore[arg-type]
-        else:
-            with Connection(settings.CELERY_BROKER_URL, connect_timeout=PATIENCE) as link:
-                for queue in QUEUES:
-                    queues[queue] = link.channel().queue_declare(queue=queue, passive=True).message_count
-    except Exception:
-        # As many ways to fail as there are brokers; what isn't known is None.
-        return Crew(queues, workers)
-    return Crew(queues, workers)
+                found.workers = present(client)
+                found.redis_version = str(client.info("server")["redis_version"])  # type: ignore[index]
+                if same:
+                    found.queues = lengths(client)
+    with suppress(Exception):
+        if not same:
+            found.queues = elsewhere()
+    return found
+
+
+def lengths(client: redis.Redis) -> dict[str, int | None]:
+    prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+    return {queue: int(client.llen(prefix + queue)) for queue in QUEUES}  # type: ignore[arg-type]
+
+
+def elsewhere() -> dict[str, int | None]:
+    """The queues of a broker that is another server than REDIS_URL."""
+    if broker.is_redis(settings.CELERY_BROKER_URL):
+        with broker.redis_client(settings.CELERY_BROKER_URL, PATIENCE) as client:
+            return lengths(client)
+    with Connection(settings.CELERY_BROKER_URL, connect_timeout=PATIENCE) as link:
+        channel = link.channel()
+        return {queue: channel.queue_declare(queue=queue, passive=True).message_count for queue in QUEUES}

@@ -1,0 +1,91 @@
+"""ETag, Last-Modified, 304, gzip: the tag changes if and only if the data that is shown does."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+
+import pytest
+from django.db.models import F
+
+from assets.models import Listing, Quote, Source
+from assets.tests.factories import coins, load, record
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    "path", ["/data", "/assets", "/assets/coin-0001", "/data/summary", "/assets/coin-0001/history"]
+)
+def test_unchanged_data_is_304(client, path):
+    coins("coingecko", 3)
+    first = client.get(path)
+    assert first.status_code == 200 and first["ETag"].startswith('W/"')
+    again = client.get(path, headers={"If-None-Match": first["ETag"]})
+    assert again.status_code == 304
+    assert again.content == b"" and again["ETag"] == first["ETag"] and "X-Request-ID" in again
+    assert "Cache-Control" in first and "Accept" in first["Vary"]
+    for sent in (f'"other", {first["ETag"]}', "*", first["ETag"].removeprefix("W/")):
+        assert client.get(path, headers={"If-None-Match": sent}).status_code == 304
+    assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/data", "/assets"])
+def test_last_modified_is_of_the_data(client, path):
+    coins("coingecko", 3)
+    modified = parsedate_to_datetime(client.get(path)["Last-Modified"])
+    newest = max(Quote.objects.values_list("changed_at", flat=True))
+    assert abs(modified - newest) < timedelta(seconds=5)
+
+
+def changes(client, path: str) -> str:
+    return client.get(path)["ETag"]
+
+
+@pytest.mark.parametrize("path", ["/data", "/assets"])
+def test_the_tag_changes_with_the_data_alone(client, path):
+    coins("coingecko", 3)
+    before = changes(client, path)
+    coins("coingecko", 3, at=Quote.objects.first().observed_at)
+    load("coingecko", record("coin-0001", "C0001", "Coin 0001", price_usd="1.0001", market_cap="999999999", rank=1))
+    after = changes(client, path)
+    assert after != before, "a newer observation is shown"
+    assert changes(client, path) == after
+    load("coingecko", record("coin-0002", "C0002", "Coin 0002", price_usd="9", rank=2))
+    assert changes(client, path) not in (before, after)
+
+
+@pytest.mark.parametrize("path", ["/data", "/assets"])
+def test_the_passing_of_freshness_changes_the_tag_without_a_write(client, path):
+    coins("coingecko", 3)
+    before = changes(client, path)
+    # Ten intervals go by. (The rows stay as they are; it is their age that changes.)
+    Quote.objects.update(observed_at=F("observed_at") - timedelta(days=30))
+    tag = changes(client, path)
+    assert tag != before
+    Quote.objects.update(observed_at=F("observed_at") + timedelta(days=30))
+    assert changes(client, path) == before
+
+
+def test_a_new_sweep_and_a_delisting_change_the_tag(client):
+    coins("coingecko", 3)
+    before = changes(client, "/data")
+    Source.objects.filter(slug="coingecko").update(last_sweep_at="2031-01-01T00:00:00Z")
+    swept = changes(client, "/data")
+    Listing.objects.filter(source_asset_id="coin-0003").update(delisted_at="2031-01-01T00:00:00Z", missed_sweeps=3)
+    assert len({before, swept, changes(client, "/data")}) == 3
+
+
+def test_html_and_json_have_tags_of_their_own(client):
+    coins("coingecko", 3)
+    assert client.get("/data?format=json")["ETag"] != client.get("/data?format=html")["ETag"]
+
+
+def test_larger_answers_are_packed_for_who_takes_it(client):
+    coins("coingecko", 50)
+    packed = client.get("/data", headers={"Accept-Encoding": "gzip"})
+    assert packed["Content-Encoding"] == "gzip" and "Accept-Encoding" in packed["Vary"]
+    assert b'"total":50' in gzip.decompress(packed.content)
+    assert "Content-Encoding" not in client.get("/data")
+    assert client.get("/data", headers={"Accept-Encoding": "gzip", "If-None-Match": packed["ETag"]}).status_code == 304

@@ -1,0 +1,179 @@
+"""The forms of an answer: JSON for programs, pages for people, one shape for errors, an id on everything."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import OperationalError
+from django.test import override_settings
+
+from assets.tests.factories import coins, load, record
+
+pytestmark = pytest.mark.django_db
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+LISTS = ["/data", "/assets", "/stats/runs", "/stats/drift"]
+ADDRESSES = [
+    *("/", "/data", "/data/summary", "/assets", "/assets/coin-0001", "/assets/coin-0001/history", "/health"),
+    *("/health/live", "/health/ready", "/health/detailed", "/stats", "/stats/runs", "/stats/performance"),
+    *("/stats/drift", "/stats/anomalies", "/schema", "/docs", "/redoc", "/metrics"),
+]
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_every_address_answers_with_and_without_a_slash(client, path):
+    coins("coingecko", 3)
+    for address in {path, path.rstrip("/") + "/"}:
+        answer = client.get(address)
+        assert answer.status_code == 200, (address, answer.content[:500])
+        assert answer["X-Request-ID"]
+        assert answer["X-Content-Type-Options"] == "nosniff" and answer["X-Frame-Options"] == "DENY"
+        assert "Server" not in answer and "X-Powered-By" not in answer
+
+
+@pytest.mark.parametrize("path", [path for path in ADDRESSES if path not in ("/docs", "/redoc", "/metrics")])
+def test_json_for_programs(client, path):
+    coins("coingecko", 3)
+    for accept in ("*/*", "application/json", "application/json, text/plain, */*"):
+        answer = client.get(path, headers={"Accept": accept})
+        assert answer["Content-Type"].startswith("application/json"), (path, accept)
+        assert isinstance(answer.json(), dict)
+    assert client.get(path)["Content-Type"].startswith("application/json"), "so it is without an Accept"
+
+
+@pytest.mark.parametrize("path", [path for path in ADDRESSES if path not in ("/schema", "/metrics")])
+def test_pages_for_browsers(client, path):
+    coins("coingecko", 3)
+    answer = client.get(path, headers=BROWSER)
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "text/html; charset=utf-8"
+    page = answer.content.decode()
+    assert "<html" in page and "https://" not in page.replace("https://redocly.com/redoc", ""), "nothing from elsewhere"
+
+
+def test_a_page_shows_rows_ways_to_order_a_form_and_the_next_page(client):
+    load("coingecko", record("a", "<script>alert(1)</script>", "<b>", price_usd="0.00000000000000001234", rank=1))
+    coins("coingecko", 3)
+    page = client.get("/data?page_size=2&symbol=%3Cscript&ordering=rank", headers=BROWSER).content.decode()
+    assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page
+    assert "0.00000000000000001234" in page
+    assert 'href="/data/1"' in page or 'href="/data/' in page
+    assert "ordering=-rank" in page and 'name="min_price"' in page and 'value="&lt;script"' in page
+    page = client.get("/data?page_size=2", headers=BROWSER).content.decode()
+    assert 'href="http://testserver/data?page_size=2&amp;page=2"' in page
+    for form in ("json", "csv", "ndjson"):
+        assert f"format={form}" in page
+    assert client.get("/data?format=html")["Content-Type"].startswith("text/html")
+    assert client.get("/data?format=json", headers=BROWSER)["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_an_error_for_a_browser_is_a_page_with_the_same_words(client, path):
+    answer = client.get(f"{path}?page=-1", headers=BROWSER)
+    assert answer.status_code == 400 and answer["Content-Type"].startswith("text/html")
+    assert "page must be a whole number" in answer.content.decode()
+
+
+# ----------------------------------------------------------------------------------------------------------- errors
+
+NOWHERE = ["/nothing", "/data/abc", "/data/-1", "/data/1.5", "/stats/runs/x", "/%00", "/favicon.ico", "/DATA"]
+NOWHERE += ["/..%2f..%2fetc/passwd", "/data/999999999999999999999999", "/stats/runs/1"]
+
+
+def error(answer, status: int, code: str) -> dict:
+    assert answer.status_code == status, answer.content[:300]
+    body = answer.json()
+    assert set(body) == {"request_id", "error"} and body["request_id"] == answer["X-Request-ID"]
+    assert body["error"]["code"] == code and body["error"]["message"].endswith((".", "?", '"'))
+    return body
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_unknown_address_is_404(client, debug):
+    with override_settings(DEBUG=debug):
+        for path in NOWHERE:
+            error(client.get(path), 404, "not_found")
+        error(client.post("/nothing"), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/", "/data", "/assets/coin-0001", "/health", "/stats/runs", "/metrics"])
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "trace"])
+def test_only_reading_is_possible(client, path, method):
+    answer = getattr(client, method)(path)
+    assert answer.status_code == 405 and "GET" in answer["Allow"]
+    if path != "/metrics":
+        error(answer, 405, "method_not_allowed")
+
+
+def test_a_form_that_is_not_there_is_406(client):
+    error(client.get("/data", headers={"Accept": "application/xml"}), 406, "not_acceptable")
+    error(client.get("/assets", headers={"Accept": "text/csv"}), 406, "not_acceptable")
+    assert client.get("/data", headers={"Accept": "nonsense"}).status_code in (200, 406)
+
+
+def test_head_and_options(client):
+    coins("coingecko", 1)
+    head = client.head("/data")
+    assert head.status_code == 200 and head.content == b"" and head["ETag"] == client.get("/data")["ETag"]
+    options = client.options("/data")
+    assert options.status_code == 200 and options.json()["name"] == "Rows of every source"
+
+
+def test_a_host_that_is_not_ours_is_400(client, settings):
+    settings.ALLOWED_HOSTS = ["localhost"]
+    answer = client.get("/data", headers={"Host": "evil.example"})
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "bad_request"
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("abc-1.2_3", True),
+        ("a" * 128, True),
+        ("a" * 129, False),
+        ("", False),
+        ("a b", False),
+        ("é", False),
+        ("a\tb", False),
+    ],
+)
+def test_the_callers_request_id_is_kept_if_it_is_sane(client, sent, kept):
+    answer = client.get("/health/live", headers={"X-Request-ID": sent})
+    assert (answer["X-Request-ID"] == sent) is kept and answer["X-Request-ID"]
+    missing = client.get("/nothing", headers={"X-Request-ID": sent})
+    assert missing.json()["request_id"] == missing["X-Request-ID"]
+
+
+def test_a_database_that_is_away_is_503_and_no_traceback(client, monkeypatch):
+    def away(*_: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("assets.selectors.data_page", away)
+    answer = client.get("/data")
+    error(answer, 503, "database_unavailable")
+    assert int(answer["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_our_own_bug_is_500_without_a_traceback(client, monkeypatch, debug, caplog):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr("assets.selectors.data_page", broken)
+    with override_settings(DEBUG=debug):
+        for headers in ({}, BROWSER):
+            answer = client.get("/data", headers=headers)
+            assert answer.status_code == 500
+            assert b"secret detail" not in answer.content and b"Traceback" not in answer.content
+    assert "a fault of ours" in caplog.text
+
+
+def test_a_statement_that_takes_too_long_is_503(client, monkeypatch):
+    from django.db import connection
+
+    def slow(*_: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 1")
+            cursor.execute("SELECT pg_sleep(5)")
+
+    monkeypatch.setattr("assets.selectors.data_page", slow)
+    error(client.get("/data"), 503, "timeout")

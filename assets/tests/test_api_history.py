@@ -1,0 +1,150 @@
+"""/assets/{id}/history: points as observed, candles derived from them, gaps named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from assets import history
+from assets.tests.factories import load, record
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
+SUPPLY = {"circulating_supply": "19000000"}
+
+
+def observe(slug: str, *prices: tuple[float, str]) -> None:
+    """(minutes after noon, price), one page each."""
+    own = "bitcoin" if slug == "coingecko" else "btc-bitcoin"
+    for minutes, price in prices:
+        at = NOON + timedelta(minutes=minutes)
+        load(slug, record(own, "BTC", "Bitcoin", at=at, price_usd=price, **SUPPLY))
+
+
+def ask(client, query: str) -> dict:
+    answer = client.get(f"/assets/bitcoin/history?{query}")
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def test_raw_points_from_inclusive_to_exclusive(client):
+    observe("coingecko", (0, "1"), (20, "2.00000000000000000001"), (40, "3"))
+    query = "from=2026-10-01T12:00:00Z&to=2026-10-01T12:40:00Z"
+    answer = ask(client, query)
+    assert [(point["observed_at"], point["source"]) for point in answer["data"]] == [
+        ("2026-10-01T12:00:00Z", "coingecko"),
+        ("2026-10-01T12:20:00Z", "coingecko"),
+    ]
+    assert b'"price_usd":2.00000000000000000001,' in client.get(f"/assets/bitcoin/history?{query}").content
+    assert (answer["derived"], answer["interval"], answer["next"], answer["gaps"]) == (False, "raw", None, [])
+
+
+def test_points_of_every_source_or_of_one(client):
+    observe("coingecko", (0, "1"))
+    observe("coinpaprika", (0, "1.1"), (1, "1.2"))
+    window = "from=2026-10-01&to=2026-10-02"
+    assert [point["source"] for point in ask(client, window)["data"]] == ["coingecko", "coinpaprika", "coinpaprika"]
+    assert [point["price_usd"] for point in ask(client, window + "&source=coinpaprika")["data"]] == [1.1, 1.2]
+    assert ask(client, window + "&source=csv")["data"] == []
+
+
+def test_candles(client):
+    observe("coingecko", (0, "5"), (1, "9"), (2, "1"), (4.999, "7"), (5, "8"))
+    first, second = ask(client, "interval=5m&from=2026-10-01T12:00:00Z&to=2026-10-01T12:10:00Z")["data"]
+    assert first == {
+        "start": "2026-10-01T12:00:00Z",
+        "end": "2026-10-01T12:05:00Z",
+        "open": 5,
+        "high": 9,
+        "low": 1,
+        "close": 7,
+        "count": 4,
+        "closed": True,
+    }
+    assert (second["open"], second["close"], second["count"]) == (8, 8, 1)
+
+
+@pytest.mark.parametrize(("interval", "start"), [("1h", "2026-10-01T12:00:00Z"), ("1d", "2026-10-01T00:00:00Z")])
+def test_candles_begin_on_the_hour_and_on_the_day_of_utc(client, interval, start):
+    observe("coingecko", (10, "5"), (30, "6"))
+    (candle,) = ask(client, f"interval={interval}&from=2026-09-30&to=2026-10-03")["data"]
+    assert (candle["start"], candle["open"], candle["close"]) == (start, 5, 6)
+
+
+def test_candles_follow_one_source_and_say_which(client):
+    observe("coingecko", (0, "100"))
+    observe("coinpaprika", (1, "100.5"), (70, "101"))
+    window = "interval=1h&from=2026-10-01T12:00:00Z&to=2026-10-01T14:00:00Z"
+    answer = ask(client, window)
+    assert (answer["source"], answer["derived"]) == ("coingecko", True)
+    assert [(one["high"], one["low"]) for one in answer["data"]] == [(100, 100)]
+    assert [one["open"] for one in ask(client, window + "&source=coinpaprika")["data"]] == [100.5, 101]
+    # Where the best-ranked source has no point the next one's series is followed.
+    assert ask(client, window.replace("12:00", "13:00"))["source"] == "coinpaprika"
+
+
+def test_gaps_are_named_not_filled(client):
+    observe("coingecko", (0, "1"), (5, "2"), (30, "3"))
+    answer = ask(client, "interval=5m&from=2026-10-01T12:00:00Z&to=2026-10-01T13:00:00Z")
+    assert [one["start"][11:16] for one in answer["data"]] == ["12:00", "12:05", "12:30"]
+    assert answer["gaps"] == [{"from": "2026-10-01T12:10:00Z", "to": "2026-10-01T12:30:00Z", "source": "coingecko"}]
+    observe("coingecko", (300, "4"))
+    raw = ask(client, "from=2026-10-01&to=2026-10-02")
+    assert raw["gaps"] == [{"from": "2026-10-01T12:30:00Z", "to": "2026-10-01T17:00:00Z", "source": "coingecko"}]
+
+
+def test_a_candle_that_is_not_over_is_not_closed(client):
+    now = datetime.now(UTC)
+    load("coingecko", record("bitcoin", "BTC", "Bitcoin", at=now - timedelta(hours=2), price_usd="1"))
+    load("coingecko", record("bitcoin", "BTC", "Bitcoin", at=now, price_usd="2"))
+    closed = [one["closed"] for one in ask(client, "interval=1h")["data"]]
+    assert closed == [True, False]
+    # Nor is one of which only a part was asked for.
+    observe("csv", (0, "1"))
+    load("coingecko", record("bitcoin", "BTC", "Bitcoin", at=now + timedelta(seconds=1), price_usd="2"))
+    observe("coingecko", (10, "1"))
+    (partly,) = ask(client, "interval=1h&from=2026-10-01T12:05:00Z&to=2026-10-01T13:00:00Z")["data"]
+    assert partly["closed"] is False
+
+
+def test_more_points_than_an_answer_holds_go_on_at_next(client, monkeypatch):
+    monkeypatch.setattr(history, "AT_MOST", 4)
+    monkeypatch.setattr(history, "POINTS", history.POINTS.replace("LIMIT 10001", "LIMIT 5"))
+    for minute in range(6):
+        observe("coingecko", (minute, str(minute + 1)))
+        observe("coinpaprika", (minute, str(minute + 1)))
+    seen, address = [], "/assets/bitcoin/history?from=2026-10-01&to=2026-10-02"
+    while address:
+        page = client.get(address).json()
+        assert len(page["data"]) <= 5
+        seen += [(point["observed_at"], point["source"]) for point in page["data"]]
+        address = page["next"]
+    assert len(seen) == len(set(seen)) == 12
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("from=2026-10-02&to=2026-10-01", "from"),
+        ("from=2026-10-01&to=2026-10-01", "from"),
+        ("interval=5m&from=2000-01-01", "interval"),
+        ("interval=2m", "interval"),
+        ("to=0001-01-01", "to"),
+        ("from=nan", "from"),
+        ("page=1", "page"),
+    ],
+)
+def test_windows_that_cant_be_answered(client, query, name):
+    observe("coingecko", (0, "1"))
+    answer = client.get(f"/assets/bitcoin/history?{query}")
+    assert answer.status_code == 400
+    assert name in answer.json()["error"]["fields"]
+
+
+@pytest.mark.parametrize("interval", ["raw", "1h"])
+def test_the_number_of_queries(client, django_assert_num_queries, interval):
+    observe("coingecko", *((minute, str(minute + 1)) for minute in range(6)))
+    with django_assert_num_queries(3):
+        ask(client, f"interval={interval}&from=2026-10-01&to=2026-10-02")

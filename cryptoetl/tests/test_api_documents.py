@@ -1,0 +1,171 @@
+"""/schema says what the addresses really answer; /docs and /redoc show it without asking anybody else."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import jsonschema
+import pytest
+from django.core.management import call_command
+from django.urls import get_resolver
+
+from assets.models import Source
+from assets.tests.factories import load, record
+from ingestion.models import Drift, RawBody, RawPayload, Reject, Run
+
+pytestmark = pytest.mark.django_db
+
+BROWSER = {"Accept": "text/html"}
+
+
+@pytest.fixture
+def schema(client) -> dict[str, Any]:
+    return client.get("/schema").json()
+
+
+def as_json_schema(node: Any) -> Any:
+    """OpenAPI 3.0's `nullable` in the words of JSON Schema; nothing beside what is described may be answered."""
+    if isinstance(node, list):
+        return [as_json_schema(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    made = {key: as_json_schema(value) for key, value in node.items() if key != "nullable"}
+    if node.get("type") == "object" and "properties" in node:
+        made["additionalProperties"] = False
+    return {"anyOf": [made, {"type": "null"}]} if node.get("nullable") else made
+
+
+def check(schema: dict[str, Any], path: str, answer: Any, status: str = "200") -> None:
+    content = schema["paths"][path]["get"]["responses"][status]["content"]["application/json"]
+    root = as_json_schema({"components": schema["components"], **content["schema"]})
+    jsonschema.validate(answer, root)
+
+
+def fill() -> dict[str, str]:
+    """Something at every address; the addresses by their names in the schema."""
+    supply = {"circulating_supply": "19000000"}
+    load(
+        "coingecko", record("bitcoin", "BTC", "Bitcoin", price_usd="100.5", market_cap="1", rank=1, **supply), page_id=1
+    )
+    load(
+        "coinpaprika",
+        record("btc-bitcoin", "BTC", "Bitcoin", price_usd="100", rank=1, **supply),
+        record("bare"),
+        page_id=1,
+    )
+    source, now = Source.objects.get(slug="coingecko"), datetime.now(UTC)
+    run = Run.objects.create(source=source, status="completed", trigger="api", started_at=now, finished_at=now)
+    Run.objects.create(source=source, trigger="admin")
+    body = RawBody.objects.create(sha256=b"1" * 32, text='[{"id":"bitcoin"}]', encoding="utf-8", size=18)
+    page = RawPayload.objects.create(
+        pk=1,
+        run=run,
+        source=source,
+        sweep=1,
+        number=1,
+        url="http://x/",
+        body=body,
+        received_at=now,
+        state="normalized",
+        normalized_at=now,
+    )
+    Reject.objects.create(source=source, run=run, payload=page, position=0, reason="bad", raw="{}", fingerprint=b"1")
+    Drift.objects.create(source=source, run=run, kind="added", path="x", detail="a text")
+    return {"{id}": str(run.pk), "{asset_id}": "bitcoin"}
+
+
+def asked(path: str, names: dict[str, str]) -> str:
+    if path == "/data/{id}":
+        from assets.models import Quote
+
+        return f"/data/{Quote.objects.get(source__slug='coingecko').pk}"
+    for name, value in names.items():
+        path = path.replace(name, value)
+    return path + ("?a={0}&b={0}".format(names["{id}"]) if path.endswith("/compare") else "")
+
+
+def test_every_answer_is_as_it_is_described(client, schema):
+    names = fill()
+    for path in schema["paths"]:
+        if path == "/metrics":
+            continue
+        answer = client.get(asked(path, names))
+        assert answer.status_code == 200, path
+        check(schema, path, answer.json())
+    check(schema, "/assets", client.get("/assets?symbol=btc").json())
+    check(schema, "/assets/{asset_id}/history", client.get("/assets/bitcoin/history?interval=1h").json())
+    check(schema, "/data", client.get("/data?page=-1").json(), "400")
+    check(schema, "/data/{id}", client.get("/data/99999").json(), "404")
+    check(schema, "/data", client.get("/data", headers={"Accept": "x/y"}).json(), "406")
+
+
+def test_every_parameter_that_is_described_is_known_and_every_known_one_described(client, schema):
+    for path, item in schema["paths"].items():
+        view = next(p.callback for p in addresses() if "/" + shape(str(p.pattern)) == path).cls
+        described = {one["name"] for one in item["get"].get("parameters", []) if one["in"] == "query"}
+        assert described == {one.name for one in view.parameters} | {"format"}, path
+        assert all(one.get("description") for one in item["get"].get("parameters", [])), path
+        assert item["get"]["description"] and item["get"]["summary"], path
+
+
+def addresses() -> list[Any]:
+    found, waiting = [], list(get_resolver().url_patterns)
+    while waiting:
+        one = waiting.pop(0)
+        waiting += getattr(one, "url_patterns", [])
+        if hasattr(getattr(one, "callback", None), "cls"):
+            found.append(one)
+    return found
+
+
+def shape(pattern: str) -> str:
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", pattern)
+
+
+def test_every_address_of_the_contract_is_described(schema):
+    assert set(schema["paths"]) == {
+        *("/", "/data", "/data/{id}", "/data/summary", "/assets", "/assets/{asset_id}", "/assets/{asset_id}/history"),
+        *("/health", "/health/live", "/health/ready", "/health/detailed", "/metrics", "/stats", "/stats/runs"),
+        *("/stats/runs/{id}", "/stats/runs/compare", "/stats/performance", "/stats/drift", "/stats/anomalies"),
+    }
+    assert schema["openapi"].startswith("3.")
+    operations = [item["get"]["operationId"] for item in schema["paths"].values()]
+    assert len(set(operations)) == len(operations)
+    kinds = schema["paths"]["/data"]["get"]["responses"]["200"]["content"]
+    assert set(kinds) == {"application/json", "text/csv", "application/x-ndjson"}
+
+
+def test_the_examples_have_the_shape_they_are_examples_of(schema):
+    seen = 0
+    for path, item in schema["paths"].items():
+        content = item["get"]["responses"]["200"]["content"].get("application/json", {})
+        for example in content.get("examples", {}).values():
+            described = as_json_schema({"components": schema["components"], **content["schema"]})
+            names = set(described.get("properties", example["value"])) or set(example["value"])
+            assert set(example["value"]) <= names, path
+            seen += 1
+    assert seen >= 15
+
+
+def test_the_schema_has_no_warning(capsys):
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", "/dev/null")
+
+
+def test_yaml_for_who_asks_for_it(client):
+    assert client.get("/schema?format=yaml").content.startswith(b"openapi: 3.")
+    assert client.get("/schema?format=xml").status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_pages_load_everything_from_here(client, path):
+    page = client.get(path, headers=BROWSER).content.decode()
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert loaded and all(address.startswith(("/static/", "/schema")) for address in loaded)
+    assert "googleapis" not in page and "cdn." not in page and "jsdelivr" not in page
+    for address in loaded:
+        answer = client.get(address)
+        assert answer.status_code == 200, address
+        assert len(answer.getvalue()) > 100
+    assert '"/schema"' in page or "'/schema'" in page or 'url: "/schema"' in page.replace("'", '"')
