@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from cryptoetl.local.folder import CLONE, Folder
 from cryptoetl.local.trouble import Trouble
@@ -41,9 +41,12 @@ def _read(file: Path) -> dict[str, str]:
     import environ
 
     values: dict[str, str] = {}
-    reader = type("Reader", (environ.Env,), {"ENVIRON": values})
+
+    class Reader(environ.Env):
+        ENVIRON: ClassVar[dict[str, str]] = values
+
     try:
-        reader.read_env(file)
+        Reader.read_env(file)
     except UnicodeDecodeError as error:
         raise Trouble(f"{file} must be text in UTF-8.", code=2) from error
     return values

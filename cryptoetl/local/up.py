@@ -35,8 +35,8 @@ def up() -> int:
     port = ports.read_port(values.get("PORT", str(DEFAULT_PORT)))
     if folder.read_state().get("demo"):
         raise Trouble(f"VAR names {folder.path}, which holds a demo: choose another folder.", code=2)
-    chosen = (values.get(name, "") for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"))
-    return start(Plan(folder, port, *chosen))
+    database, redis, secret = (values.get(name, "") for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"))
+    return start(Plan(folder, port, database_url=database, redis_url=redis, secret_key=secret))
 
 
 def start(plan: Plan) -> int:
