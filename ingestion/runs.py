@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -63,3 +65,9 @@ def reset_checkpoint(source: Source) -> None:
         if active is not None:
             raise AlreadyActive(active)
         Checkpoint.objects.filter(source=source).update(cursor=None, in_sweep=False, page_id=None, updated_at=Now())
+
+
+def lasted(run: Run) -> float:
+    """Seconds from the run's start to its end, or to now."""
+    begun = run.started_at or run.queued_at
+    return max(((run.finished_at or datetime.now(UTC)) - begun).total_seconds(), 0.0)

@@ -27,7 +27,7 @@ from assets.admin.reading import (
 )
 from assets.models import Asset, Quote
 
-AGREEMENTS = {
+AGREEMENTS: dict[str, str] = {
     Asset.Agreement.NONE: "plain",
     Asset.Agreement.SINGLE: "info",
     Asset.Agreement.AGREE: "success",

@@ -49,14 +49,7 @@ def confirmed(
             done = act(admin, request, chosen)
             if done:
                 messages.success(request, done)
-                for row in touched:
-                    LogEntry.objects.log_actions(
-                        user_id=request.user.pk,
-                        queryset=[row],
-                        action_flag=CHANGE,
-                        change_message=f"{title}: {done}",
-                        single_object=True,
-                    )
+                LogEntry.objects.log_actions(str(request.user.pk), touched, CHANGE, f"{title}: {done}")
             return None
 
         return ask_then_act

@@ -11,7 +11,7 @@ from unfold.decorators import display
 from assets.admin.reading import ReadOnlyAdmin, ago, label, link
 from assets.models import Event
 
-KINDS = {
+KINDS: dict[str, str] = {
     Event.Kind.LISTED: "success",
     Event.Kind.DELISTED: "danger",
     Event.Kind.RELISTED: "info",

@@ -29,10 +29,11 @@ class CappedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        rows = self.object_list
+        rows: Any = self.object_list
         if isinstance(rows, list):
             return len(rows)
-        return rows.order_by()[: COUNTED + 1].count()
+        count: int = rows.order_by()[: COUNTED + 1].count()
+        return count
 
 
 class ReadOnlyAdmin(ModelAdmin):

@@ -13,9 +13,9 @@ from assets.models import Asset, Candidate, Source
 from ingestion import broker
 from ingestion.admin.run import share
 from ingestion.admin.source import CIRCUITS, STATUSES
-from ingestion.management.following import lasted
 from ingestion.models import Drift, Pulse, RawPayload, Reject, Run
 from ingestion.reach import crew
+from ingestion.runs import lasted
 from ingestion.standing import Standing, standings
 
 RUNS_SHOWN = 12

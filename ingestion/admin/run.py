@@ -17,7 +17,6 @@ from ingestion import runs
 from ingestion.admin.rereading import replay, requeue_pages
 from ingestion.admin.source import STATUSES
 from ingestion.admin.starting import start
-from ingestion.management.following import lasted
 from ingestion.models import RawPayload, Reject, Run
 
 REJECT_STATES = {"open": "danger", "resolved": "success", "discarded": "plain"}
@@ -155,7 +154,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @display(description="took")
     def took(self, run: Run) -> str:
-        return span(lasted(run)) if run.started_at else "–"
+        return span(runs.lasted(run)) if run.started_at else "–"
 
     # ------------------------------------------------------------------------------------------------- its own page
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from ingestion.management.terminal import Progress, span, table
 from ingestion.models import Run
+from ingestion.runs import lasted
 
 HEADERS = ("source", "status", "records", "new", "changed", "unchanged", "rejected", "seconds", "reason")
 NUMBERS = frozenset(range(2, 8))
@@ -50,12 +51,6 @@ def show(progress: Progress, run: Run, note: str = "") -> None:
     elif share is not None:
         share = min(share, 0.99)
     progress.row(run.source.title, f"{text}{note}", share, state + note)
-
-
-def lasted(run: Run) -> float:
-    """Seconds from the run's start to its end, or to now."""
-    begun = run.started_at or run.queued_at
-    return max(((run.finished_at or datetime.now(UTC)) - begun).total_seconds(), 0.0)
 
 
 def result(runs: Sequence[Run], width: int | None) -> str:

@@ -11,12 +11,12 @@ from django.core.management import CommandError
 
 from assets.models import Source
 from ingestion import broker, workers
-from ingestion.management.following import lasted, refreshed, result, show
+from ingestion.management.following import refreshed, result, show
 from ingestion.management.inline import Inline
 from ingestion.management.sentences import SentenceCommand, sentence, source_argument, sources_named
 from ingestion.management.terminal import Progress, width_of
 from ingestion.models import Gate, Run
-from ingestion.runs import AlreadyActive, start_run
+from ingestion.runs import AlreadyActive, lasted, start_run
 from ingestion.sources import BY_SLUG
 from ingestion.tasks import fetch, send
 

@@ -9,10 +9,10 @@ from typing import Any
 from django.core.management import CommandError
 
 from ingestion.comparison import FIGURES, OnlyIn, compare, figure
-from ingestion.management.following import lasted
 from ingestion.management.sentences import SentenceCommand, run_numbered, source_named, whole
 from ingestion.management.terminal import moment, table, width_of
 from ingestion.models import Run
+from ingestion.runs import lasted
 
 COUNTS = ("pages", "processed", "inserted", "updated", "unchanged", "rejected", "retries")
 
