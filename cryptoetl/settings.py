@@ -28,7 +28,8 @@ VERSION = "0.1.0"
 environ.Env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
 VAR = Path(os.environ.get("VAR") or BASE_DIR / ".var").absolute()
 for _name, _value in embedded_environment(VAR).items():
-    os.environ.setdefault(_name, _value)
+    # An empty variable counts as unset, here as everywhere.
+    os.environ[_name] = os.environ.get(_name) or _value
 
 env = environ.Env()
 

@@ -74,6 +74,9 @@ class Run(models.Model):
     last_processed_id = models.TextField(blank=True, default="", db_default="")
     error = models.TextField(blank=True, default="", db_default="")
     cancel_requested = models.BooleanField(default=False, db_default=False)
+    fail_after = models.BigIntegerField(
+        null=True, blank=True, help_text="Stop after so many records: FAIL_AFTER_N_RECORDS of whoever asked for it."
+    )
 
     class Meta:
         ordering = ("-id",)

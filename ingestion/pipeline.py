@@ -44,7 +44,9 @@ def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
     config = configured(run.source.slug)
     checkpoint = begin_sweep(run, lease)
     begun_at = checkpoint.cursor
-    options = replace(config.options, batch_size=exact_batch(config.options.batch_size))
+    # The word of whoever started the run counts in the worker, too.
+    limit = run.fail_after or settings.FAIL_AFTER_N_RECORDS
+    options = replace(config.options, batch_size=exact_batch(config.options.batch_size, limit))
     stored = 0
     for page in config.source.fetch(config.http(run.source), begun_at, options):
         payload = store_page(run, lease, page)
@@ -53,7 +55,6 @@ def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
         on_page(payload.pk)
         if page.broken:
             raise Malformed(page.broken)
-        limit = settings.FAIL_AFTER_N_RECORDS
         if limit and stored >= limit:
             raise StoppedOnPurpose(f"Stopped after {stored} records, as FAIL_AFTER_N_RECORDS={limit} asks.")
         if Run.objects.filter(pk=run.pk, cancel_requested=True).exists():
@@ -70,9 +71,8 @@ class Cancelled(Exception):
     """Someone asked for the run to stop."""
 
 
-def exact_batch(batch_size: int) -> int:
-    """A batch size at most as large, of which FAIL_AFTER_N_RECORDS is a multiple, so that a page ends at record N."""
-    limit = settings.FAIL_AFTER_N_RECORDS
+def exact_batch(batch_size: int, limit: int | None) -> int:
+    """A batch size at most as large, of which the limit is a multiple, so that a page ends at that record."""
     if not limit:
         return batch_size
     return limit if limit <= batch_size else gcd(limit, batch_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -24,7 +25,9 @@ def start_run(source: Source, trigger: str, *, full: bool = False) -> Run:
     """A queued run. Raises AlreadyActive: one at a time, by constraint."""
     try:
         with transaction.atomic():
-            return Run.objects.create(source=source, trigger=trigger, full=full)
+            return Run.objects.create(
+                source=source, trigger=trigger, full=full, fail_after=settings.FAIL_AFTER_N_RECORDS
+            )
     except IntegrityError:
         active = Run.objects.select_related("source").filter(source=source, status__in=Run.ACTIVE).first()
         if active is None:

@@ -382,3 +382,13 @@ def test_an_edited_schedule_reaches_the_source_and_is_never_overwritten(tables):
 def test_carrying_a_run_that_is_not_there_does_nothing(tables):
     tasks.carry(10**9, pipeline.normalize)
     assert pipeline.normalize(10**9) is False
+
+
+def test_fail_after_n_records_reaches_the_worker_from_whoever_started_the_run(market, workers, settings):
+    workers.start()
+    settings.FAIL_AFTER_N_RECORDS = 300
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    tasks.send(tasks.fetch, run.pk)
+    reconcile_until_ended(run)
+    assert (run.status, run.processed) == ("failed", 500)
+    assert "FAIL_AFTER_N_RECORDS=300" in run.error
