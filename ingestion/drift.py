@@ -48,7 +48,7 @@ NAMES: Mapping[type, str] = {
 
 
 def shape_of(source: Source, body: bytes, meta: Mapping[str, Any]) -> Shape:
-    """The shape of a page that could be split. A page that is no JSON list is measured by its columns."""
+    """The shape of a page that could be split. A page that is no JSON is measured by its columns."""
     shape = Shape()
     if columns := meta.get("columns"):
         shape.items, shape.types = ENOUGH, {name: {"text"} for name in columns}
@@ -58,6 +58,8 @@ def shape_of(source: Source, body: bytes, meta: Mapping[str, Any]) -> Shape:
         items = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeError):
         return shape
+    if "items" in meta and isinstance(items, dict):
+        items = items.get(meta["items"])
     for item in items if isinstance(items, list) else ():
         if isinstance(item, dict):
             shape.items += 1

@@ -39,8 +39,8 @@ class Page:
     """Why it can't be read at all: it is kept as received, the checkpoint stays before it, the run fails with this."""
 
     @classmethod
-    def of(cls, response: HttpResponse, *, cursor: str | None, records: int, broken: str = "") -> Page:
-        """The page that one response is."""
+    def of(cls, response: HttpResponse, *, cursor: str | None, records: int, broken: str = "", items: str = "") -> Page:
+        """The page that one response is; `items` is the key of the list where the body is an object that holds it."""
         return cls(
             body=response.body,
             cursor=cursor,
@@ -49,6 +49,7 @@ class Page:
             headers=response.headers,
             status_code=response.status_code,
             encoding=response.encoding,
+            meta={"items": items} if items else {},
             records=records,
             broken=broken,
         )

@@ -3,7 +3,8 @@
 from django.db import migrations
 
 CREATE = r"""
--- The records of a page as received: the elements of a JSON array, or the rows of a CSV page by its header.
+-- The records of a page as received: the elements of a JSON array (meta.items: of the one under this key of the object
+-- that the page is), or the rows of a CSV page by its header.
 -- A page that holds neither has no rows here; its text is in ingestion_rawbody.
 CREATE FUNCTION ingestion_items(body text, meta jsonb)
 RETURNS TABLE ("position" integer, payload jsonb) LANGUAGE plpgsql STABLE AS $$
@@ -31,7 +32,9 @@ BEGIN
     ELSE
         RETURN QUERY
         SELECT (element.number - 1)::integer, element.value
-        FROM jsonb_array_elements(body::jsonb) WITH ORDINALITY AS element (value, number);
+        FROM jsonb_array_elements(
+            CASE WHEN meta ? 'items' THEN body::jsonb -> (meta ->> 'items') ELSE body::jsonb END
+        ) WITH ORDINALITY AS element (value, number);
     END IF;
 EXCEPTION WHEN data_exception OR invalid_text_representation THEN
     RETURN;

@@ -24,6 +24,7 @@ GENESIS = datetime(2009, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)
 
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text = msgspec.json.Decoder(str)
 _no_number = re.compile(r"(?<=[:\[,\s])(-?Infinity|NaN)(?=\s*[,}\]])")
 _no_character = re.compile(
@@ -31,8 +32,13 @@ _no_character = re.compile(
 )
 
 
-def raw_items(body: bytes) -> list[msgspec.Raw]:
-    """The elements of a JSON array, each as received. Raises Malformed when the body is none."""
+def raw_items(body: bytes, items: str = "") -> list[msgspec.Raw]:
+    """The elements of a JSON array, each as received. Raises Malformed when the body is none.
+
+    `items`: the body is an object that holds the array under this key.
+    """
+    if items:
+        body = _inside(body, items)
     try:
         return _raws.decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -40,6 +46,18 @@ def raw_items(body: bytes) -> list[msgspec.Raw]:
             return _raws.decode(_mended(body))
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             raise Malformed(_what_is_wrong(body, error)) from None
+
+
+def _inside(body: bytes, key: str) -> bytes:
+    """The value of a key of the object that the body is, as received."""
+    for attempt in (bytes, _mended):
+        try:
+            return bytes(_object.decode(attempt(body))[key])
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            continue
+        except KeyError:
+            raise Malformed(f"The body is an object without {key!r}: {body[:120].decode(errors='replace')}") from None
+    raise Malformed(f"The body is no JSON object with {key!r}: {body[:120].decode(errors='replace')}")
 
 
 def _mended(body: bytes) -> bytes:
@@ -66,11 +84,14 @@ def _what_is_wrong(body: bytes, error: Exception) -> str:
 
 
 def split_list(item_type: type[msgspec.Struct]) -> Split:
-    """A Split for pages that are a JSON array of objects, read as `item_type` (whose fields are msgspec.Raw)."""
+    """A Split for pages that are a JSON array of objects, read as `item_type` (whose fields are msgspec.Raw).
+
+    Or an object that holds it: the page's `meta["items"]` is then the key.
+    """
     decode = msgspec.json.Decoder(item_type).decode
 
     def split(body: bytes, encoding: str, page: PageFacts) -> Iterator[Item]:
-        for position, raw in enumerate(raw_items(body)):
+        for position, raw in enumerate(raw_items(body, page.meta.get("items", ""))):
             try:
                 data: Any = decode(raw)
             except (msgspec.DecodeError, UnicodeError):
