@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, t
 from django.db.models import F
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerError
+from psycopg2 import errors
 
 from ingestion import finish, pipeline, reconciling, retention, runs
 from ingestion.errors import BudgetSpent, Malformed, RateLimited, Refused, Unavailable
@@ -132,7 +134,10 @@ def carry(run_id: int, on_page: pipeline.OnPage) -> None:
             finish.fetched(run_id, Run.Status.FAILED, str(error))
         except Unavailable as error:
             wait(run, error)
-        except (OperationalError, InterfaceError):
+        except (OperationalError, InterfaceError) as error:
+            log.error("the database is in trouble", extra={"error": database_trouble(error)})
+            with suppress(OperationalError, InterfaceError):
+                Run.objects.filter(pk=run_id).update(error=database_trouble(error), retries=F("retries") + 1)
             raise
         except Exception as error:
             # Our own bug: it fails at once and loudly, and waiting would not mend it.
@@ -140,6 +145,13 @@ def carry(run_id: int, on_page: pipeline.OnPage) -> None:
             raise
         else:
             finish.fetched(run_id, Run.Status.COMPLETED)
+
+
+def database_trouble(error: Exception) -> str:
+    """What PostgreSQL says, in one sentence."""
+    if isinstance(error.__cause__, errors.DiskFull):
+        return "PostgreSQL has no room left on its disk; the run goes on once there is."
+    return f"The database did not do its part: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
 
 
 def wait(run: Run, error: Unavailable) -> None:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.conf import settings as django_settings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
 from assets.models import PricePoint, Quote, Source
@@ -361,6 +361,33 @@ def test_a_run_whose_last_worker_died_before_it_could_say_so_is_ended(market, mo
     reconciling.reconcile()
     run.refresh_from_db()
     assert run.status == "completed"
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(market, undisturbed):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                   RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+               END $$;
+               CREATE TRIGGER no_room BEFORE INSERT ON ingestion_rawpayload FOR EACH ROW EXECUTE FUNCTION no_room()"""
+        )
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    try:
+        with pytest.raises(OperationalError):
+            tasks.carry(run.pk, pipeline.normalize)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION no_room CASCADE")
+    run.refresh_from_db()
+    assert (run.status, run.error) == (
+        "running",
+        "PostgreSQL has no room left on its disk; the run goes on once there is.",
+    )
+    assert not Quote.objects.exists()
+    tasks.carry(run.pk, pipeline.normalize)
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("completed", "")
+    assert tables() == undisturbed
 
 
 def test_an_edited_schedule_reaches_the_source_and_is_never_overwritten(tables):
