@@ -133,7 +133,8 @@ def cadence(plan: Plan) -> str:
 
 
 def limits(plan: Plan) -> str:
-    return f"{plan.calls_per_minute:,} calls a minute, {plan.calls_per_month:,} a month"
+    month = "no monthly limit" if plan.calls_per_month is None else f"{plan.calls_per_month:,} a month"
+    return f"{plan.calls_per_minute:,} calls a minute, {month}"
 
 
 def table_under(heading: str) -> Iterator[list[str]]:
