@@ -67,8 +67,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
         )
 
     headers = {}
-    if getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = error.auth_header
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
     if (wait := getattr(error, "wait", None)) is not None:
         headers["Retry-After"] = str(max(int(wait), 1))
     elif error.status_code == 503:

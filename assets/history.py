@@ -92,7 +92,7 @@ CROSS JOIN LATERAL (SELECT {iso("found.observed_at")} AS observed_at, {source_na
 ORDER BY found.observed_at, found.listing_id
 """
 CANDLES = """
-SELECT date_bin(%s, observed_at, 'epoch') AS start,
+SELECT date_bin(%s::interval, observed_at, 'epoch') AS start,
        (array_agg(price_usd ORDER BY observed_at))[1] AS open, max(price_usd) AS high, min(price_usd) AS low,
        (array_agg(price_usd ORDER BY observed_at DESC))[1] AS close, count(*) AS count
 FROM assets_price_point
@@ -128,7 +128,7 @@ def candles(
     length = INTERVALS[asked.interval]
     for one in series:
         with connection.cursor() as cursor:
-            cursor.execute(CANDLES, [length, one.listing_id, asked.begin, asked.end])
+            cursor.execute(CANDLES, [asked.interval, one.listing_id, asked.begin, asked.end])
             found = cursor.fetchall()
         if not found:
             continue

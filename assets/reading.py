@@ -5,11 +5,11 @@ The browsable pages read no cookie and ask no database about the visitor, so the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpResponse
 from django.urls import path
@@ -30,11 +30,12 @@ class Negotiation(DefaultContentNegotiation):
     """`?format=` wins over the header `Accept`, and one that isn't there is the caller's mistake."""
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
+        renderers = list(renderers)
         wanted = request.query_params.get("format")
         if wanted is None:
-            return super().select_renderer(request, renderers, format_suffix)  # type: ignore[no-any-return]
+            return super().select_renderer(request, renderers, format_suffix)
         for renderer in renderers:
             if renderer.format == wanted:
                 return renderer, renderer.media_type
@@ -48,8 +49,8 @@ class Reading(APIView):
     content_negotiation_class = Negotiation
     parameters: tuple[Parameter, ...] = ()
     #: Parts of the address, each with its description.
-    path_parameters: Mapping[str, str] = {}
-    examples: Mapping[str, Any] = {}
+    path_parameters: ClassVar[Mapping[str, str]] = {}
+    examples: ClassVar[Mapping[str, Any]] = {}
     #: What people call it; the class's name, when it says nothing.
     summary: str = ""
     #: Where in the answer the rows are that its page shows as a table.
@@ -64,7 +65,7 @@ class Reading(APIView):
 
     def answer(self, request: Request, content: Mapping[str, Any], status: int = 200) -> Response:
         """The envelope: who asked, how long it took, and the content."""
-        return Response({"request_id": request.request_id, "api_latency_ms": latency_ms(request), **content}, status)
+        return Response({"request_id": id_of(request), "api_latency_ms": latency_ms(request), **content}, status)
 
     def conditional(
         self, request: Request, content: Mapping[str, Any], parts: Sequence[str | bytes], modified: datetime | None
@@ -101,6 +102,11 @@ class Nowhere(Reading):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         raise NotFound("There is nothing at this address.")
+
+
+def id_of(request: Any) -> str:
+    """The id that `ingestion.middleware` gave to the request."""
+    return str(request.request_id)
 
 
 def latency_ms(request: Any) -> float:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import orjson
 from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -67,7 +68,7 @@ class Data(ListReading):
     examples: ClassVar = {"A page": DATA_PAGE}
     renderer_classes = (JSONRenderer, BrowsableAPIRenderer, CSVRenderer, NDJSONRenderer)
 
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Request) -> HttpResponseBase:
         asked = self.asked(request)
         found = filters.conditions(asked, DATA_FILTERS)
         kind = request.accepted_renderer.format
@@ -76,7 +77,7 @@ class Data(ListReading):
         rows = selectors.data_page(place(asked, "rank"), found)
         return self.listed(request, asked, rows, selectors.total(DATA, asked, found))
 
-    def exported(self, request: Request, kind: str, asked: Asked, found: list[Any]) -> HttpResponse:
+    def exported(self, request: Request, kind: str, asked: Asked, found: list[Any]) -> StreamingHttpResponse:
         """The whole filtered list, by id unless another order is asked for."""
         here = place(asked, "id")
         where, values, needs = filters.where(found)
@@ -193,7 +194,8 @@ class AssetHistory(OfAsset):
         series = history.series_of(key)
         if window.source is not None:
             series = [one for one in series if one.source == window.source]
-        following, data = None, []
+        following: str | None = None
+        data: list[Any]
         if window.interval == "raw":
             texts, beyond, gaps = history.points(series, window)
             data = [orjson.Fragment(text) for text in texts]

@@ -21,7 +21,7 @@ class Yaml(OpenApiYamlRenderer2):
 class SchemaDocument(SpectacularAPIView):
     """OpenAPI 3, as JSON unless YAML is asked for."""
 
-    renderer_classes = (Json, OpenApiJsonRenderer, Yaml)
+    renderer_classes = [Json, OpenApiJsonRenderer, Yaml]  # noqa: RUF012
     authentication_classes = ()
     content_negotiation_class = Negotiation
 

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assets.models import Asset, Event
-from assets.reading import Reading
+from assets.reading import Reading, id_of
 from assets.renderers import JSONRenderer
 from assets.tables import source_label
 from cryptoetl.examples import HOME
@@ -52,7 +52,7 @@ class HomePage(BaseRenderer):
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> str:
         request = renderer_context["request"]
-        found = getattr(request, "health", None)
+        found = getattr(request._request, "health", None)
         if found is None:
             context: dict[str, Any] = {"error": data.get("error")}
         else:
@@ -122,10 +122,11 @@ class Home(Reading):
     def get(self, request: Request) -> Response:
         self.asked(request)
         found = health()
-        request.health = found
+        # The page shows more than the JSON, of the same look.
+        request._request.health = found  # type: ignore[attr-defined]
         return Response(
             {
-                "request_id": request.request_id,
+                "request_id": id_of(request),
                 "name": "cryptoetl",
                 "version": settings.VERSION,
                 "status": found.status,

@@ -12,7 +12,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assets.reading import Reading
+from assets.reading import Reading, id_of
 from ingestion import examples, metrics
 from ingestion.health import HEALTHY, UNHEALTHY, Health, details, health, migrated
 from ingestion.reach import database_trouble
@@ -29,7 +29,7 @@ def shown(found: Health, request: Request) -> dict[str, Any]:
         "etl": found.etl,
         "reasons": found.reasons,
         "timestamp": found.timestamp,
-        "request_id": request.request_id,
+        "request_id": id_of(request),
     }
 
 

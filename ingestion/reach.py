@@ -81,7 +81,7 @@ def crew() -> Crew:
         if broker.is_redis(settings.REDIS_URL):
             with broker.redis_client(settings.REDIS_URL, PATIENCE) as client:
                 found.workers = present(client)
-                found.redis_version = str(client.info("server")["redis_version"])  # type: ignore[index]
+                found.redis_version = str(client.info("server")["redis_version"])
                 if same:
                     found.queues = lengths(client)
     with suppress(Exception):
@@ -91,8 +91,8 @@ def crew() -> Crew:
 
 
 def lengths(client: redis.Redis) -> dict[str, int | None]:
-    prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
-    return {queue: int(client.llen(prefix + queue)) for queue in QUEUES}  # type: ignore[arg-type]
+    prefix: Any = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+    return {queue: int(client.llen(prefix + queue)) for queue in QUEUES}
 
 
 def elsewhere() -> dict[str, int | None]:

@@ -30,7 +30,7 @@ class RunSerializer(serializers.ModelSerializer):
 
     @extend_schema_field({"type": "number", "nullable": True})
     def get_duration_seconds(self, run: Run) -> float | None:
-        return figure(run, "duration_seconds")  # type: ignore[no-any-return]
+        return figure(run, "duration_seconds")
 
     @extend_schema_field({"type": "string", "nullable": True})
     def get_last_processed_id(self, run: Run) -> str | None:

@@ -185,7 +185,9 @@ class RunComparison(Reading):
 
 
 def only_in(listings: OnlyIn | None) -> dict[str, Any] | None:
-    return listings and {"count": listings.count, "source_asset_ids": list(listings.some)}
+    if listings is None:
+        return None
+    return {"count": listings.count, "source_asset_ids": list(listings.some)}
 
 
 class Performance(Reading):

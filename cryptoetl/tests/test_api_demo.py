@@ -31,7 +31,12 @@ def ask(*questions: tuple[str, str]) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", ASK],
         input=json.dumps(questions),
-        env={**os.environ, "CRYPTOETL_DEMO": "1", "DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "cryptoetl.settings"},
+        env={
+            **os.environ,
+            "CRYPTOETL_DEMO": "1",
+            "DATABASE_URL": database,
+            "DJANGO_SETTINGS_MODULE": "cryptoetl.settings",
+        },
         cwd=settings.BASE_DIR,
         capture_output=True,
         text=True,

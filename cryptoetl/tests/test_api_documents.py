@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.urls import get_resolver
 
@@ -169,3 +170,16 @@ def test_the_pages_load_everything_from_here(client, path):
         assert answer.status_code == 200, address
         assert len(answer.getvalue()) > 100
     assert '"/schema"' in page or "'/schema'" in page or 'url: "/schema"' in page.replace("'", '"')
+
+
+def test_the_handbook_names_every_address_and_parameter(schema):
+    text = (settings.BASE_DIR / "docs" / "API.md").read_text()
+    for path, item in schema["paths"].items():
+        assert f"`{path}`" in text or f"`{path}?" in text, path
+        for parameter in item["get"].get("parameters", []):
+            name = parameter["name"]
+            assert any(form in text for form in (f"`{name}`", f"`{name}=", f"{{{name}}}", f"?{name}=", f"&{name}=")), (
+                name
+            )
+    row = schema["components"]["schemas"]["Row"]["properties"]
+    assert all(f"`{name}`" in text for name in row)
