@@ -40,7 +40,7 @@ AGREEMENTS: dict[str, str] = {
 class AssetAdmin(ReadOnlyAdmin):
     list_display = ("rank", "coin", "price", "agreed", "spread", "cap", "volume", "change", "sources", "age")
     list_display_links = ("coin",)
-    list_filter = (("agreement", ChoicesDropdownFilter), "quotes_count")
+    list_filter = (("agreement", ChoicesDropdownFilter),)
     search_fields = ("symbol", "name", "slug")
     search_help_text = "symbol, name or asset id"
     fieldsets = (

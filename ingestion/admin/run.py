@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
@@ -139,12 +140,13 @@ class RunAdmin(ReadOnlyAdmin):
 
     @display(description="status", ordering="status")
     def state(self, run: Run) -> Any:
-        return format_html(
-            '<span title="{}">{}</span>', run.error or "", label(run.status, STATUSES.get(run.status, ""))
-        )
+        return label(run.status, STATUSES.get(run.status, ""))
 
     @display(description="progress")
     def progress(self, run: Run) -> Any:
+        """How far it got, or why it got no further."""
+        if run.error:
+            return format_html('<span title="{}">{}</span>', run.error, Truncator(run.error).chars(60))
         percent = share(run)
         return format_html('<progress class="cx-bar" max="100" value="{}"></progress>', percent)
 

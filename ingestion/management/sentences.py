@@ -8,6 +8,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from io import TextIOWrapper
 from typing import Any
 
 import redis
@@ -34,6 +35,10 @@ class SentenceCommand(BaseCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         options: dict[str, Any] = {}
+        for stream in (sys.stdout, sys.stderr):
+            # A coin's name in an alphabet that the terminal does not know is no reason to break off.
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")
         try:
             options = vars(self.create_parser(argv[0], argv[1]).parse_args(argv[2:]))
             self.execute(**options)

@@ -51,7 +51,7 @@ class Progress:
     def row(self, name: str, text: str, share: float | None = None, state: str = "") -> None:
         """The row reads so; `share` of 1 is done (None: nobody knows), `state` is what plain lines are for."""
         row = self.rows.setdefault(name, Row())
-        changed, news = row.state != state, row.text != text
+        changed = row.state != state
         row.text, row.share, row.state = text, share, state
         if self.drawing:
             if changed or monotonic() - self._drawn_at >= DRAWN_EVERY:
@@ -59,8 +59,6 @@ class Progress:
         elif (changed or not row.written or monotonic() - row.written_at >= PLAIN_EVERY) and text != row.written:
             row.written, row.written_at = text, monotonic()
             self._write(f"{name}: {text}\n")
-        elif changed and news:
-            row.written_at = monotonic()
 
     def note(self, line: str) -> None:
         """A line that stays."""
