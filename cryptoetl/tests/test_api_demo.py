@@ -21,7 +21,8 @@ import django
 django.setup()
 from django.test import Client
 client = Client(HTTP_HOST="localhost")
-json.dump([client.get(path, headers={"Accept": accept}).content.decode() for accept, path in json.load(sys.stdin)], sys.stdout)
+asked = json.load(sys.stdin)
+json.dump([client.get(path, headers={"Accept": accept}).content.decode() for accept, path in asked], sys.stdout)
 """
 
 
