@@ -63,8 +63,8 @@ def _inside(body: bytes, key: str) -> bytes:
 def _mended(body: bytes) -> bytes:
     """The body with its flaws confined to the records that hold them.
 
-    NaN, half a character or bytes that are no UTF-8 make a whole body unreadable; the text "NaN" where a number belongs,
-    or the character NUL, makes one record so.
+    NaN, half a character or bytes that are no UTF-8 make a whole body unreadable; the text "NaN" where a number
+    belongs, or the character NUL, makes one record so.
     """
     text = body.decode("utf-8", "surrogateescape")
     return _no_character.sub(r"\\u0000", _no_number.sub(r'"\1"', text)).encode()
