@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from assets.figures import Comparison, compare
-from assets.likeness import SYMBOL_ONLY, compare_texts
+from assets.likeness import compare_texts
 from assets.names import Reading, likeness, read
 
 SAME, DOUBTFUL, DIFFERENT = "same", "doubtful", "different"
@@ -153,14 +153,14 @@ def _by_likeness(a: Listing, b: Listing) -> Verdict | None:
     clash = _clashing_chain(a, b)
     if clash:
         reasons += (f"other contracts on {clash}",)
-    if clash or figures.against:
+    if clash or figures.apart_by > texts.bears:
         return Verdict(DOUBTFUL, round(texts.score - 0.3, 4), texts.method, reasons) if texts.stands else None
-    if texts is SYMBOL_ONLY and not (figures.price or figures.size):
+    if texts.quiet and not (figures.price or figures.size):
         return None
     if texts.stands:
         score = texts.score + _preference(a, b, ours, theirs, figures)
         return Verdict(SAME, round(score, 4), texts.method, reasons)
-    lifted = texts.lifted_by(figures)
+    lifted = texts.lifted_by(figures) and not figures.rank_apart
     score = texts.score + 0.03 * (figures.price + figures.size) + 0.01 * likeness(ours, theirs) + 0.1 * lifted
     return Verdict(SAME if lifted else DOUBTFUL, round(score, 4), texts.method, reasons)
 

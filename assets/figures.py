@@ -1,8 +1,8 @@
 """Whether the figures of two listings speak for one coin or for two: price, market cap, supply and rank. Pure.
 
-A figure that a source did not give says nothing. Prices are held against each other only when both are of one time, and
-a price near one dollar is no likeness, because every stablecoin has it. A price alone never tells a coin from a token
-that is pegged to it; its size (supply, market cap, rank) does.
+A figure that a source did not give says nothing. Prices agree only when both are of one time, and a price near one
+dollar is no likeness, because every stablecoin has it. A price alone never tells a coin from a token that is pegged to
+it; its size (supply, market cap, rank) does.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-#: Prices and market caps of two times further apart than this are not compared.
+#: Prices and market caps of times further apart than this do not agree, and count as apart ten times later only: of
+#: 167 leading coins one in a hundred moved more than eighteenfold in half a year.
 SAME_TIME = timedelta(days=3)
+LATER_SLACK = Decimal(10)
 PRICE_AGREES = Decimal("1.05")
-#: Sources are late and thin markets differ by half; what is apart by more than this is another coin, or a stale price.
-PRICE_APART = Decimal(3)
 CAP_AGREES = Decimal("1.10")
-CAP_APART = Decimal(10)
-SUPPLY_AGREES = Decimal("1.02")
+#: Sources count the circulating supply so differently that a market cap says ten times less than a price.
+CAP_SLACK = Decimal(10)
+#: Sources are late and thin markets differ by half; what is apart by more than this is another coin, or a stale price.
+APART = Decimal(3)
+CIRCULATING_AGREES, TOTAL_AGREES, MAX_AGREES = Decimal("1.02"), Decimal("1.01"), Decimal("1.000001")
 RANK_AGREES = Decimal("1.25")
 #: Below this place so many coins are near each other that a near rank says nothing.
 RANK_TELLS = 500
@@ -56,7 +59,10 @@ class Comparison:
     """The prices agree, and are no peg."""
     size: bool = False
     """A supply, the market caps or, where neither is known, the ranks agree."""
-    against: bool = False
+    apart_by: Decimal = Decimal(0)
+    """How many times one price is the other, less what other days and supplies explain; above APART it is a reason."""
+    rank_apart: bool = False
+    """Too little to speak against: some sources rank coins of unknown supply behind all others."""
     reasons: tuple[str, ...] = ()
 
 
@@ -66,28 +72,30 @@ NOTHING = Comparison()
 def compare(a: Figured, b: Figured) -> Comparison:
     if not _has_figures(a) or not _has_figures(b):
         return NOTHING
-    price_by = cap_by = None
-    if a.observed_at is None or b.observed_at is None or abs(a.observed_at - b.observed_at) <= SAME_TIME:
-        price_by = _apart(a.price_usd, b.price_usd)
-        cap_by = _apart(a.market_cap, b.market_cap)
+    same_time = a.observed_at is None or b.observed_at is None or abs(a.observed_at - b.observed_at) <= SAME_TIME
+    price_by = _apart(a.price_usd, b.price_usd)
+    cap_by = _apart(a.market_cap, b.market_cap)
     ranks = (a.rank, b.rank) if a.rank and b.rank and cap_by is None else None
 
     supply = _supply_agrees(a, b)
-    price = price_by is not None and price_by <= PRICE_AGREES and not _pegged(a.price_usd)
-    cap = cap_by is not None and cap_by <= CAP_AGREES
+    price = same_time and price_by is not None and price_by <= PRICE_AGREES and not _pegged(a.price_usd)
+    cap = same_time and cap_by is not None and cap_by <= CAP_AGREES
     rank = ranks is not None and min(ranks) <= RANK_TELLS and max(ranks) <= RANK_AGREES * min(ranks)
     agree = (("supply", supply), ("price", price), ("market cap", cap), ("rank", rank))
     reasons = [f"{what} agrees" for what, agrees in agree if agrees]
 
-    against = []
+    apart_by = Decimal(0)
     if not supply:  # with the same odd supply another price is a stale price
-        if price_by is not None and price_by > PRICE_APART:
-            against.append(f"price apart by a factor of {price_by:.3g}")
-        if cap_by is not None and cap_by > CAP_APART:
-            against.append(f"market cap apart by a factor of {cap_by:.3g}")
-        if ranks and max(ranks) > RANK_APART * min(ranks) and abs(ranks[0] - ranks[1]) > RANK_PLACES_APART:
-            against.append(f"rank {ranks[0]} and rank {ranks[1]}")
-    return Comparison(price, supply or cap or rank, bool(against), (*reasons, *against))
+        slack = Decimal(1) if same_time else LATER_SLACK
+        for what, by, allowed in (("price", price_by, slack), ("market cap", cap_by, slack * CAP_SLACK)):
+            if by is not None and by > APART * allowed:
+                apart_by = max(apart_by, by / allowed)
+                reasons.append(f"{what} apart by a factor of {by:,.1f}")
+    rank_apart = False
+    if ranks and not supply and max(ranks) > RANK_APART * min(ranks) and abs(ranks[0] - ranks[1]) > RANK_PLACES_APART:
+        rank_apart = True
+        reasons.append(f"rank {min(ranks)} and rank {max(ranks)}")
+    return Comparison(price, supply or cap or rank, apart_by, rank_apart, tuple(reasons))
 
 
 def _apart(a: Decimal | None, b: Decimal | None) -> Decimal | None:
@@ -105,9 +113,9 @@ def _has_figures(listing: Figured) -> bool:
 
 def _supply_agrees(a: Figured, b: Figured) -> bool:
     for ours, theirs, within in (
-        (a.circulating_supply, b.circulating_supply, SUPPLY_AGREES),
-        (a.total_supply, b.total_supply, Decimal("1.001")),
-        (a.max_supply, b.max_supply, Decimal("1.000001")),
+        (a.circulating_supply, b.circulating_supply, CIRCULATING_AGREES),
+        (a.total_supply, b.total_supply, TOTAL_AGREES),
+        (a.max_supply, b.max_supply, MAX_AGREES),
     ):
         by = _apart(ours, theirs)
         if by is not None and by <= within and _telling(ours) and _telling(theirs):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
-from assets.figures import Comparison
+from assets.figures import APART, Comparison
 from assets.names import EMPTY, GENERIC, Reading, likeness
 
 #: Share of letter pairs from which two names look like spellings of one.
@@ -25,6 +26,10 @@ class Likeness:
     """Enough by itself when nothing speaks against it and no rival is as good."""
     lifted_by: Callable[[Comparison], bool] = lambda figures: False
     """Whether these figures are enough where it does not stand by itself."""
+    bears: Decimal = APART
+    """How far apart prices may be. The surer the texts, the likelier that one price is only stale."""
+    quiet: bool = False
+    """Not worth a person's look unless some figure agrees."""
 
 
 def _any(figures: Comparison) -> bool:
@@ -39,19 +44,20 @@ def _both(figures: Comparison) -> bool:
     return figures.price and figures.size
 
 
-EXACT = Likeness("same symbol and name", 0.87, True)
-LISTED_AS = Likeness("same symbol, listed under the same id", 0.87, True)
+EXACT = Likeness("same symbol and name", 0.87, True, bears=Decimal(10))
+LISTED_AS = Likeness("same symbol, listed under the same id", 0.87, True, bears=Decimal(10))
 ALIAS = Likeness("same symbol, one name is the other's note", 0.87, True)
 EMPTY_WORDS = Likeness("same symbol, names differ by a word that tells nothing", 0.78, True)
 SHORTENED = Likeness("same symbol, one name is the other shortened", 0.69, True)
 NAMED_AS = Likeness("same symbol, one has the other's name as its id", 0.49, False, _any)
 CLOSE = Likeness("same symbol, names differ by generic words", 0.48, False, _any)
-UNTOLD = Likeness("same symbol, a name is missing or repeats it", 0.47, False, _any)
+UNTOLD = Likeness("same symbol, a name is missing or only repeats it", 0.47, False, _any)
+REPEATED = Likeness("same symbol, which is also one of the names", 0.41, False, _any, quiet=True)
 NAME_ONLY = Likeness("same name, a symbol is missing", 0.47, False, _any)
 OTHER_SYMBOL = Likeness("same name, another symbol", 0.46, False, _any)
 ALIKE_NAMES = Likeness("same symbol, names are alike", 0.44, False, _size)
 ID_ONLY = Likeness("listed under the same id", 0.42, False, _both)
-SYMBOL_ONLY = Likeness("same symbol", 0.40, False, _both)
+SYMBOL_ONLY = Likeness("same symbol", 0.40, False, _both, quiet=True)
 MARKED = Likeness("same symbol and id, but one name is marked as another token", 0.35, False)
 
 
@@ -87,11 +93,10 @@ def _with_one_symbol(a: Reading, b: Reading) -> Likeness | None:
         return NAMED_AS
     if one_core:
         return CLOSE
+    alike = a.compact in b.compact or b.compact in a.compact or _alike(a, b)
     if not a.told or not b.told:
-        return UNTOLD
-    if a.compact in b.compact or b.compact in a.compact or _alike(a, b):
-        return ALIKE_NAMES
-    return SYMBOL_ONLY
+        return UNTOLD if alike else REPEATED
+    return ALIKE_NAMES if alike else SYMBOL_ONLY
 
 
 def _alike(a: Reading, b: Reading) -> bool:
