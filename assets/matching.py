@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 from psycopg2.extras import Json, execute_values
@@ -93,12 +94,13 @@ class Neighbours:
     def everything(self) -> list[Listing]:
         return self._read(FACTS, [])
 
-    def _read(self, sql: str, parameters: list[object]) -> list[Listing]:
+    def _read(self, sql: str, parameters: list[Any]) -> list[Listing]:
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             found = []
             for row in cursor.fetchall():
-                listing = Listing(*row[5:16], contracts=tuple(row[16]), observed_at=row[17])
+                *facts, contracts, observed_at = row[5:]
+                listing = Listing(*facts, tuple(contracts), observed_at)
                 self.stored[listing.key] = Stored(*row[:5])
                 found.append(listing)
         return found

@@ -10,6 +10,8 @@ Every number is an exact decimal of any size; null means that the source did not
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -19,12 +21,12 @@ from django.db.models.functions import Now
 class Figure(models.DecimalField):
     """PostgreSQL's numeric without precision or scale: the digits as the source wrote them, however many."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        kwargs.setdefault("max_digits", None)  # type: ignore[arg-type]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_digits", None)
         kwargs.setdefault("decimal_places", None)
         kwargs.setdefault("null", True)
         kwargs.setdefault("blank", True)
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        super().__init__(*args, **kwargs)
 
     def db_type(self, connection: object) -> str:
         return "numeric"
