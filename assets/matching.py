@@ -100,7 +100,7 @@ class Neighbours:
             found = []
             for row in cursor.fetchall():
                 *facts, contracts, observed_at = row[5:]
-                listing = Listing(*facts, tuple(contracts), observed_at)
+                listing = Listing(*[*facts, tuple(contracts), observed_at])
                 self.stored[listing.key] = Stored(*row[:5])
                 found.append(listing)
         return found

@@ -19,9 +19,10 @@ def short(value: Decimal | int | None) -> str:
     """1.35 T; – for nothing."""
     if value is None:
         return "–"
+    figure = Decimal(value)
     for unit, letter in UNITS:
-        if abs(value) >= unit:
-            return f"{Decimal(value) / unit:.2f} {letter}"
+        if abs(figure) >= unit:
+            return f"{figure / unit:.2f} {letter}"
     return f"{value:,.0f}"
 
 
