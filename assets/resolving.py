@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from assets import pricing
 from assets.identity import Listing as Facts
-from assets.identity import resolve
+from assets.identity import blocking_keys, resolve
 from assets.matching import Neighbours, decided, lock_identities, place_again, planned, write, write_keys
 from assets.models import Candidate, Decision, Listing
 
@@ -86,10 +86,18 @@ def resolve_all(dry_run: bool = False) -> Resolved:
 
 
 def rewrite_keys(listings: Sequence[Facts]) -> None:
-    """Every listing meets its like under the keys of today's rule."""
+    """Every listing meets its like under the keys of today's rule. A rule that did not change writes nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT source.slug || ':' || listing.source_asset_id, array_agg(key.key)
+               FROM assets_listing_key key JOIN assets_listing listing ON listing.id = key.listing_id
+               JOIN assets_source source ON source.id = listing.source_id GROUP BY 1"""
+        )
+        before = {key: frozenset(keys) for key, keys in cursor.fetchall()}
     of_source: dict[str, list[Facts]] = defaultdict(list)
     for listing in listings:
-        of_source[listing.source].append(listing)
+        if before.get(listing.key) != blocking_keys(listing):
+            of_source[listing.source].append(listing)
     for these in of_source.values():
         write_keys(these)
 

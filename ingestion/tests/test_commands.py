@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import authenticate, get_user_model
 
-from assets.models import Asset, Listing, PricePoint, Quote, Source
+from assets.models import Asset, Listing, ListingKey, PricePoint, Quote, Source
 from cryptoetl.demo import Fault, ProviderServer, bundled_coins
 from ingestion import sources as modules
 from ingestion.models import CallMonth, Checkpoint, RawPayload, Reject, Run
@@ -301,6 +301,18 @@ def test_resolve_puts_back_what_today_s_rule_puts_elsewhere(manage, provider):
     assert final_tables() == before
     assert Asset.objects.get(slug="bitcoin").quotes_count == 2
     assert "0 listings move" in manage("resolve").out
+
+
+def test_resolve_gives_every_listing_the_keys_of_today_s_rule(manage, provider):
+    manage("ingest", "coinpaprika", "--inline")
+    keys = sorted(ListingKey.objects.values_list("listing_id", "key"))
+    first = Listing.objects.first()
+    ListingKey.objects.filter(listing=first).delete()
+    ListingKey.objects.create(listing=first, key="of yesterday's rule")
+    manage("resolve", "--dry-run")
+    assert sorted(ListingKey.objects.values_list("listing_id", "key")) != keys
+    manage("resolve")
+    assert sorted(ListingKey.objects.values_list("listing_id", "key")) == keys
 
 
 def test_prune_says_what_it_would_remove(manage, provider):
