@@ -51,6 +51,8 @@ SETTINGS = {
 THROWAWAY = {
     "fsync": "off",
     "full_page_writes": "off",
+    # A test that kills the server waits for what came after the last checkpoint to be made good.
+    "checkpoint_timeout": "30s",
     "shared_buffers": "128MB",
     "wal_level": "minimal",
     "max_wal_senders": "0",

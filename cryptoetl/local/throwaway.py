@@ -14,7 +14,8 @@ from cryptoetl.local.postgres_server import PostgresServer, server_environment
 from cryptoetl.local.redis_server import RedisServer
 from cryptoetl.local.trouble import Trouble
 
-SECONDS_TO_START = 30
+#: After a kill PostgreSQL first makes good what it had not written: all since its last checkpoint.
+SECONDS_TO_START = 120
 
 
 class Throwaway:
