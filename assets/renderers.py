@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 import orjson
@@ -17,6 +17,8 @@ from rest_framework import renderers
 
 #: Rows and columns that the HTML page shows as a table; the JSON beside it has everything.
 TABLE_COLUMNS = 16
+#: Fields whose value has an address of its own.
+ADDRESSES = {"asset_id": "/assets/", "run_id": "/stats/runs/"}
 
 
 def encode(value: Any) -> Any:
@@ -100,6 +102,7 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
             "latency": decoded.get("api_latency_ms"),
             "fields": form_fields(view, request),
             "table": table(decoded, view, request),
+            "facts": facts(decoded),
             "formats": [
                 (renderer.format, with_parameters(request, {"format": renderer.format}))
                 for renderer in view.renderer_classes
@@ -147,19 +150,41 @@ def table(decoded: Mapping[str, Any], view: Any, request: Any) -> dict[str, Any]
         after = f"-{name}" if now == name else name
         href = with_parameters(request, {"ordering": after}) if name in orderings else ""
         headings.append({"name": name, "href": href, "mark": "▲" if now == name else "▼" if now == f"-{name}" else ""})
-    link = getattr(view, "row_address", None)
+    own = getattr(view, "row_address", None)
     lines = [
         [
             {
                 "text": cell(row.get(name)),
-                "href": link(row) if link and position == 0 else "",
-                "number": is_number(name, row),
+                "href": own(row) if own and position == 0 else leads_to(name, row.get(name)),
+                "number": is_number(row.get(name)),
             }
             for position, name in enumerate(names)
         ]
         for row in rows
     ]
     return {"headings": headings, "rows": lines}
+
+
+def facts(decoded: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What an answer about one thing says of it, one line each; what is nested deeper is in the JSON."""
+    data = decoded.get("data")
+    found = []
+    for name, value in data.items() if isinstance(data, dict) else ():
+        parts = value.items() if isinstance(value, dict) else [("", value)]
+        for part, inner in parts:
+            if isinstance(inner, list) and all(isinstance(one, str) for one in inner):
+                inner = ", ".join(inner) or None
+            if not isinstance(inner, dict | list):
+                shown = f"{name}.{part}" if part else name
+                found.append({"name": shown, "text": cell(inner), "href": leads_to(part or name, inner)})
+    return found
+
+
+def leads_to(name: str, value: Any) -> str:
+    """The address of what a field names; "" when it names nothing."""
+    if value is None or name not in ADDRESSES:
+        return ""
+    return ADDRESSES[name] + quote(str(value), safe=":")
 
 
 def cell(value: Any) -> str:
@@ -170,7 +195,6 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def is_number(name: str, row: Mapping[str, Any]) -> bool:
+def is_number(value: Any) -> bool:
     """Whether the cell is a figure, which lines up at the right. (Numbers are decoded as the text that they are.)"""
-    value = row.get(name)
     return isinstance(value, str) and value.lstrip("-").replace(".", "", 1).isdigit()

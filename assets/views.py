@@ -126,10 +126,6 @@ class Assets(ListReading):
         more = {"ambiguous": selectors.is_ambiguous(asked["symbol"])} if asked["symbol"] else {}
         return self.listed(request, asked, rows, selectors.total(ASSETS, asked, found), **more)
 
-    @staticmethod
-    def row_address(row: dict[str, Any]) -> str:
-        return f"/assets/{quote(row['asset_id'], safe=':')}"
-
 
 class OfAsset(Reading):
     """An address below one asset: a source's own id, or a former one, leads to the present one."""
@@ -159,6 +155,7 @@ class AssetDetail(OfAsset):
 
     summary = "One asset"
     rows_at = ("data", "quotes")
+    row_address = staticmethod(Data.row_address)
     serializer_class = AssetDetailSerializer
     examples: ClassVar = {"Bitcoin": {"data": ASSET}}
 

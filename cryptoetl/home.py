@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.db import Error, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.template.loader import render_to_string
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -71,7 +71,8 @@ def glance(found: Health) -> dict[str, Any]:
         return context
     try:
         return context | numbers(found)
-    except Error:
+    except (OperationalError, InterfaceError):
+        # It went away since it was asked for its health.
         return context
 
 

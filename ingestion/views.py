@@ -117,10 +117,6 @@ class Runs(Paged):
         asked = self.asked(request)
         return self.paged(request, asked, selectors.runs(asked), RunSerializer)
 
-    @staticmethod
-    def row_address(row: dict[str, Any]) -> str:
-        return f"/stats/runs/{row['run_id']}"
-
 
 def run_of(id: int) -> Run:
     """Raises NotFound."""
