@@ -42,7 +42,15 @@ def configure(config: Mapping[str, Any]) -> None:
         return orjson.dumps(event, default=str).decode()
 
     console = config["format"] == "console"
-    last: Any = structlog.dev.ConsoleRenderer(colors=False) if console else to_json
+    last: Any = (
+        structlog.dev.ConsoleRenderer(
+            colors=False,
+            # The other formatters show local variables, and with them what must not be shown.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+        if console
+        else to_json
+    )
     exception = [] if console else [structlog.processors.format_exc_info]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

@@ -15,7 +15,7 @@ from hashlib import blake2b, sha256
 from math import gcd
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -205,9 +205,14 @@ def normalize(page_id: int) -> bool:
         done = commit_page(payload, parsed)
     except Malformed as error:
         done = fail_page(page_id, str(error))
-    except Exception:
-        # Not the page's fault as far as is known: whoever called decides about another try.
+    except (OperationalError, InterfaceError):
+        # The database's fault, not the page's: the attempt does not count, and whoever called tries again.
         RawPayload.objects.filter(pk=page_id, attempts__gt=0).update(attempts=F("attempts") - 1)
+        raise
+    except Exception as error:
+        # Our own fault: waiting would not mend it. The page is kept, and goes in by `requeue` once it is mended.
+        fail_page(page_id, f"A fault of cryptoetl itself: {type(error).__name__}: {error}")
+        finish_if_done(payload.run_id)
         raise
     finish_if_done(payload.run_id)
     return done

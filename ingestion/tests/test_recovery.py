@@ -353,6 +353,25 @@ def test_our_own_fault_fails_at_once_and_loudly(market, monkeypatch):
     monkeypatch.undo()
 
 
+def test_our_own_fault_in_a_page_sets_the_page_aside_and_fails_the_run(market, monkeypatch):
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    pages: list[int] = []
+    tasks.carry(run.pk, pages.append)
+    monkeypatch.setattr(pipeline, "keep_rejects", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        pipeline.normalize(pages[0])
+    monkeypatch.undo()
+    for page_id in pages:
+        pipeline.normalize(page_id)
+    run.refresh_from_db()
+    assert (run.status, run.processed) == ("failed", COINS - 250)
+    assert "Page 1: A fault of cryptoetl itself: ZeroDivisionError" in run.error
+    page = RawPayload.objects.get(pk=pages[0])
+    assert pipeline.requeue(page)
+    assert pipeline.normalize(page.pk)
+    assert Quote.objects.count() == COINS
+
+
 def test_a_run_whose_last_worker_died_before_it_could_say_so_is_ended(market, monkeypatch):
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
     monkeypatch.setattr(pipeline, "finish_if_done", lambda run_id: False)
