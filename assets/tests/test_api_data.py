@@ -152,6 +152,15 @@ def test_the_usual_order_is_by_rank(client):
     assert ids(client, "") == ["a", "b", "b2", "none"]
 
 
+@pytest.mark.parametrize("ordering", ["rank", "-rank", "price_usd", "-price_usd"])
+def test_nulls_are_on_the_last_page_in_both_directions(client, ordering):
+    load(
+        "coingecko", record("n1"), record("n2"), record("a", rank=1, price_usd="1"), record("b", rank=2, price_usd="2")
+    )
+    assert set(ids(client, f"ordering={ordering}&page_size=2")) == {"a", "b"}
+    assert ids(client, f"ordering={ordering}&page_size=2&page=2") == ["n1", "n2"]
+
+
 # ----------------------------------------------------------------------------------------------------------- paging
 
 

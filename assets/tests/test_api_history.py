@@ -102,11 +102,13 @@ def test_a_candle_that_is_not_over_is_not_closed(client):
     closed = [one["closed"] for one in ask(client, "interval=1h")["data"]]
     assert closed == [True, False]
     # Nor is one of which only a part was asked for.
-    observe("csv", (0, "1"))
-    load("coingecko", record("bitcoin", "BTC", "Bitcoin", at=now + timedelta(seconds=1), price_usd="2"))
     observe("coingecko", (10, "1"))
     (partly,) = ask(client, "interval=1h&from=2026-10-01T12:05:00Z&to=2026-10-01T13:00:00Z")["data"]
     assert partly["closed"] is False
+    (partly,) = ask(client, "interval=1h&from=2026-10-01T12:00:00Z&to=2026-10-01T12:30:00Z")["data"]
+    assert partly["closed"] is False
+    (whole,) = ask(client, "interval=1h&from=2026-10-01T12:00:00Z&to=2026-10-01T13:00:00Z")["data"]
+    assert whole["closed"] is True
 
 
 def test_more_points_than_an_answer_holds_go_on_at_next(client, monkeypatch):
