@@ -8,6 +8,7 @@ from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2,
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from assets.reading import Negotiation
+from assets.renderers import JSONRenderer
 
 
 class Json(OpenApiJsonRenderer2):
@@ -26,11 +27,20 @@ class SchemaDocument(SpectacularAPIView):
     content_negotiation_class = Negotiation
 
 
-class Swagger(SpectacularSwaggerView):
+class ErrorsInJson:
+    """A page that can only be shown as itself; what goes wrong is said as everywhere else."""
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if getattr(response, "exception", False):
+            request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
+        return super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
+
+
+class Swagger(ErrorsInJson, SpectacularSwaggerView):
     authentication_classes = ()
 
 
-class Redoc(SpectacularRedocView):
+class Redoc(ErrorsInJson, SpectacularRedocView):
     """Its template is ours: the original one asks Google for fonts."""
 
     authentication_classes = ()

@@ -95,7 +95,9 @@ def test_an_unknown_address_is_404(client, debug):
         error(client.post("/nothing"), 404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["/", "/data", "/assets/coin-0001", "/health", "/stats/runs", "/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/", "/data", "/assets/coin-0001", "/health", "/stats/runs", "/metrics", "/docs", "/redoc", "/schema"]
+)
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "trace"])
 def test_only_reading_is_possible(client, path, method):
     answer = getattr(client, method)(path)
@@ -107,6 +109,7 @@ def test_only_reading_is_possible(client, path, method):
 def test_a_form_that_is_not_there_is_406(client):
     error(client.get("/data", headers={"Accept": "application/xml"}), 406, "not_acceptable")
     error(client.get("/assets", headers={"Accept": "text/csv"}), 406, "not_acceptable")
+    error(client.get("/docs", headers={"Accept": "application/json"}), 406, "not_acceptable")
     assert client.get("/data", headers={"Accept": "nonsense"}).status_code in (200, 406)
 
 
