@@ -1,0 +1,1 @@
+"""What the system is measured by: `make bench`. Compare ratios within one run; machines differ and are noisy."""
