@@ -9,14 +9,15 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 from assets.figures import Comparison, compare
 from assets.likeness import compare_texts
-from assets.names import Reading, likeness, read
+from assets.names import Reading, likeness
 
 SAME, DOUBTFUL, DIFFERENT = "same", "doubtful", "different"
 
@@ -41,6 +42,7 @@ class Listing:
     """`chain:address`, as AssetRecord has them."""
     observed_at: datetime | None = None
     """Of the figures: prices of different days are not compared. None counts as the same time as any other."""
+    _reading: Reading | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def key(self) -> str:
@@ -48,7 +50,10 @@ class Listing:
 
     @property
     def reading(self) -> Reading:
-        return read(self.source_asset_id, self.symbol, self.name)
+        """Its texts taken apart: once, as every listing meets many others."""
+        if self._reading is None:
+            object.__setattr__(self, "_reading", Reading(self.source_asset_id, self.symbol, self.name))
+        return cast(Reading, self._reading)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -98,12 +97,6 @@ class Reading:
         """The note as it stands, or a blank when it only repeats the symbol or says that this is the new one."""
         text = compact(note.group(1))
         return " " if text == self.symbol or text in PLAIN_NOTES else note.group(0)
-
-
-@lru_cache(maxsize=1 << 17)
-def read(source_asset_id: str, symbol: str, name: str) -> Reading:
-    """Cached: the same texts come with every sweep."""
-    return Reading(source_asset_id, symbol, name)
 
 
 def compact(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assets.names import compact, likeness, read
+from assets.names import Reading, compact, likeness
 
 
 @pytest.mark.parametrize(
@@ -49,18 +49,18 @@ def test_a_name_without_a_letter_is_still_a_name() -> None:
     ],
 )
 def test_what_makes_another_token_of_a_coin_is_a_mark(name: str, marks: set[str]) -> None:
-    assert read("some-id", "SYM", name).parts.marks == marks
+    assert Reading("some-id", "SYM", name).parts.marks == marks
 
 
 def test_a_note_that_repeats_the_symbol_tells_nothing() -> None:
-    reading = read("meta-ruffy", "MR", "MetaRuffy (MR)")
+    reading = Reading("meta-ruffy", "MR", "MetaRuffy (MR)")
     assert (reading.compact, reading.parts.marks) == ("metaruffy", frozenset())
 
 
 def test_generic_words_are_left_out_of_the_core_glued_ones_too() -> None:
-    assert read("a", "SEED", "Seed Token").parts.core == "seed"
-    assert read("a", "SEED", "SeedToken").parts.core == "seed"
-    assert read("a", "TOK", "Token Network").parts.core == "tokennetwork"
+    assert Reading("a", "SEED", "Seed Token").parts.core == "seed"
+    assert Reading("a", "SEED", "SeedToken").parts.core == "seed"
+    assert Reading("a", "TOK", "Token Network").parts.core == "tokennetwork"
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_generic_words_are_left_out_of_the_core_glued_ones_too() -> None:
     ],
 )
 def test_an_id_is_also_read_without_the_symbol_in_front(own: str, symbol: str, slugs: set[str]) -> None:
-    assert read(own, symbol, "Name").slugs == slugs
+    assert Reading(own, symbol, "Name").slugs == slugs
 
 
 def test_likeness_is_one_for_the_same_name_and_nothing_for_none() -> None:
-    ethorse, ethouse, nothing = (read("x", "HORSE", name) for name in ("Ethorse", "Ethouse", ""))
+    ethorse, ethouse, nothing = (Reading("x", "HORSE", name) for name in ("Ethorse", "Ethouse", ""))
     assert likeness(ethorse, ethorse) == 1
     assert 0.5 < likeness(ethorse, ethouse) < 1
     assert likeness(ethorse, nothing) == 0
