@@ -1,9 +1,10 @@
-"""Which listings are one real-world asset: the whole rule, pure, standard library only.
+"""Which listings are one real-world asset: the rule as a whole, pure, standard library only.
 
 A listing is one source's entry for a coin. Evidence, strongest first: a person's decision; a contract address; a
-curated fact; symbol and name; symbol and the id a coin was listed under; names that differ by an empty word;
-likeness with agreeing figures. Marks (wrapped, bridged, staked, another version) and figures far apart speak against.
-In doubt two listings stay apart and the pair is listed for a person.
+curated fact; symbol and name; symbol and the id a coin was listed under; names that differ by an empty word; likeness
+with agreeing figures. Marks (wrapped, bridged, staked, another version) and figures far apart speak against. In doubt
+two listings stay apart and the pair is listed for a person. To read it from the ground: names, likeness, figures,
+evidence (two listings), blocking (which meet), and here what becomes of all of them.
 
 The result is a function of the SET of listings: no order, no clock, no memory. Two listings join when each is the
 other's single best partner in that source, so an asset holds one listing of a source at most, unless a person says
