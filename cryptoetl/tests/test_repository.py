@@ -198,6 +198,11 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert dead == []
 
 
+def test_the_readme_leads_to_every_document() -> None:
+    linked = set(re.findall(r"\]\((docs/[^)#]+\.md)\)", README.read_text()))
+    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} == linked
+
+
 def anchors(document: Path) -> set[str]:
     """The headings of a document as links name them."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(), flags=re.MULTILINE)
