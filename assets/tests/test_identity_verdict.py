@@ -30,6 +30,17 @@ def test_a_renamed_coin_is_known_by_the_id_it_was_listed_under() -> None:
     assert judged(*renamed).outcome == "same"
 
 
+def test_a_coin_is_known_by_the_name_that_the_other_keeps_in_its_id_if_each_does() -> None:
+    ankr = gecko("ankr", "ankr", "Ankr Network")
+    assert judged(ankr, paprika("ankr-ankr-network", "ANKR", "Ankr")).outcome == "same"
+    assert judged(gecko("x", "ankr", "Ankr Network"), paprika("ankr-ankr-network", "ANKR", "Ank")).outcome == "doubtful"
+
+
+def test_a_note_in_brackets_may_be_the_other_name() -> None:
+    assert judged(gecko("x", "udoo", "Hyprr (Howdoo)"), paprika("y", "UDOO", "Howdoo")).outcome == "same"
+    assert judged(gecko("x", "udoo", "Hyprr (Tron)"), paprika("y", "UDOO", "Hyprr")).outcome == "different"
+
+
 def test_an_id_that_only_repeats_the_symbol_proves_nothing() -> None:
     assert judged(gecko("unifi", "unifi", "Covenants"), paprika("unifi-unifi", "UNIFI", "Kitchen")).outcome != "same"
 
