@@ -1,0 +1,62 @@
+"""A setting that can't be used stops the start with one sentence that names it, in every kind of process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+GUNICORN = ("-m", "gunicorn", "--check-config", "cryptoetl.wsgi")
+CELERY = ("-m", "celery", "-A", "cryptoetl", "report")
+MANAGE = ("manage.py", "check")
+
+
+def said(command: tuple[str, ...], **variables: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("ETL_BATCH_SIZE", "many", "must be a whole number from 1 to 100000 (it is 'many')"),
+        ("ETL_RETRY_ATTEMPTS", "-1", "must be a whole number from 0 to 100"),
+        ("DEBUG", "perhaps", "must be true or false"),
+        ("LOG_FORMAT", "xml", "must be one of json, console"),
+        ("COINGECKO_BASE_URL", "ftp://example.org", "must be an address that begins with http:// or https://"),
+        ("DATABASE_URL", "mysql://localhost/x", "must be an address that begins with postgres:// or postgresql://"),
+        ("COINGECKO_PLAN", "demo", "COINGECKO_API_KEY is not set, and COINGECKO_PLAN=demo needs one"),
+    ],
+)
+def test_a_value_that_can_not_be_used_is_named_in_one_sentence(name, value, words):
+    code, text = said(MANAGE, **{name: value})
+    assert code == 1
+    assert name in text
+    assert words in text
+    assert len(text.strip().splitlines()) == 1, text
+
+
+@pytest.mark.parametrize("command", [GUNICORN, CELERY], ids=["gunicorn", "celery"])
+def test_web_and_worker_say_it_too_and_show_no_traceback(command):
+    code, text = said(command, API_PAGE_SIZE="0")
+    assert code != 0
+    assert "API_PAGE_SIZE must be a whole number from 1 to 100" in text
+    assert "Traceback" not in text
+
+
+def test_a_secret_that_is_wrong_is_named_and_never_shown():
+    code, text = said(MANAGE, COINGECKO_API_KEY="CANARY with spaces")
+    assert code == 1
+    assert "COINGECKO_API_KEY must be printable and without spaces" in text
+    assert "CANARY" not in text
