@@ -174,6 +174,17 @@ class SourceHttp:
         return Refused(f"{self.row.title} refuses with HTTP {status}{said}")
 
 
+def post_json(url: str, message: Mapping[str, object]) -> None:
+    """The message is with the receiver. Raises Unavailable, without the address: it may hold a key."""
+    host = urlsplit(url).hostname or "the receiver"
+    try:
+        answer = requests.post(url, json=message, timeout=(CONNECT_TIMEOUT, CONNECT_TIMEOUT), allow_redirects=False)
+    except requests.RequestException as error:
+        raise Unavailable(plain(error, host)) from None
+    if answer.status_code >= 300:
+        raise Unavailable(f"{host} answers HTTP {answer.status_code}.")
+
+
 def plain(error: BaseException, where: str) -> str:
     """A network error as a person would say it."""
     text = str(error)

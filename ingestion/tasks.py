@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerError
 from psycopg2 import errors
 
-from ingestion import finish, pipeline, reconciling, retention, runs
+from ingestion import alerts, finish, pipeline, reconciling, retention, runs
 from ingestion.errors import BudgetSpent, Malformed, RateLimited, Refused, Unavailable
 from ingestion.gate import CircuitOpen, Throttled
 from ingestion.lease import LeaseLost, claim
@@ -106,6 +106,7 @@ def reconcile() -> None:
         send(fetch, run_id)
     for page_id in left.pages:
         send(normalize, page_id)
+    alerts.tell()
 
 
 @shared_task(base=CarefulTask)

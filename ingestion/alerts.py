@@ -1,0 +1,71 @@
+"""Tells ALERT_WEBHOOK_URL when a source begins to fail and when it is well again: once each, in the order of its runs.
+
+The last run that was told of is in the database, so that nothing is told twice and nothing is forgotten while the
+receiver is away: what can't be delivered now is delivered by a later reconciliation.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from django.conf import settings
+from django.db.models.functions import Now
+
+from ingestion.errors import SourceError
+from ingestion.http import post_json
+from ingestion.models import Pulse, Run
+
+log = logging.getLogger(__name__)
+
+BAD = (Run.Status.FAILED, Run.Status.PARTIAL)
+
+
+def tell() -> int:
+    """Every change since the last time is delivered; the number of them."""
+    if not settings.ALERT_WEBHOOK_URL:
+        return 0
+    newest = Run.objects.exclude(status__in=Run.ACTIVE).order_by("-pk").values_list("pk", flat=True).first() or 0
+    # A receiver that was named just now hears of what comes, not of all that was.
+    pulse, _ = Pulse.objects.get_or_create(name="alerts", defaults={"detail": {"run": newest}})
+    told = 0
+    # Runs of different sources end in any order; below the oldest one under way all have ended.
+    under_way = Run.objects.filter(status__in=Run.ACTIVE).order_by("pk").values_list("pk", flat=True).first()
+    waiting = Run.objects.filter(pk__gt=pulse.detail["run"]).select_related("source").order_by("pk")
+    for run in waiting.filter(pk__lt=under_way) if under_way else waiting:
+        if changed(run):
+            try:
+                post_json(settings.ALERT_WEBHOOK_URL, message(run))
+            except SourceError as error:
+                log.warning("alert not delivered", extra={"run_id": run.pk, "error": str(error)})
+                return told
+            told += 1
+        Pulse.objects.filter(name="alerts").update(at=Now(), detail={"run": run.pk})
+    return told
+
+
+def changed(run: Run) -> bool:
+    """Whether the source is failing now and was not before, or the other way round."""
+    before = (
+        Run.objects.filter(source=run.source, pk__lt=run.pk)
+        .exclude(status=Run.Status.CANCELLED)
+        .order_by("-pk")
+        .first()
+    )
+    if run.status == Run.Status.CANCELLED:
+        return False
+    return (run.status in BAD) != (before is not None and before.status in BAD)
+
+
+def message(run: Run) -> dict[str, object]:
+    """What is sent: `text` is what chat systems show."""
+    failing = run.status in BAD
+    said = f"is failing: {run.error}" if failing else "is well again."
+    return {
+        "text": f"cryptoetl: {run.source.title} {said}",
+        "event": "source_failing" if failing else "source_recovered",
+        "source": run.source.slug,
+        "run_id": run.pk,
+        "status": run.status,
+        "error": run.error,
+        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+    }

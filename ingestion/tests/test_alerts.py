@@ -1,0 +1,66 @@
+"""Whoever is to be told hears once that a source began to fail, and once that it is well again."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from cryptoetl.demo import Fault
+from ingestion import alerts
+
+
+@pytest.fixture
+def heard(settings) -> Iterator[list[dict]]:
+    """What a receiver of our own was sent."""
+    messages: list[dict] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            messages.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    settings.ALERT_WEBHOOK_URL = f"http://127.0.0.1:{server.server_port}/hook?token=CANARY"
+    yield messages
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_source_that_begins_to_fail_and_is_well_again_is_told_once_each(ingest, provider, heard):
+    ingest("coingecko")
+    assert alerts.tell() == 0, "what was before is not told"
+    for _ in range(2):
+        provider.fail("coingecko", Fault.KEY_INVALID)
+        ingest("coingecko")
+        alerts.tell()
+    ingest("coingecko")
+    alerts.tell()
+    alerts.tell()
+    assert [message["event"] for message in heard] == ["source_failing", "source_recovered"]
+    assert heard[0]["text"].startswith("cryptoetl: CoinGecko is failing: CoinGecko refuses")
+
+
+def test_what_can_not_be_delivered_is_delivered_later_and_the_address_is_in_no_log(
+    ingest, provider, heard, settings, caplog
+):
+    assert alerts.tell() == 0
+    there, settings.ALERT_WEBHOOK_URL = settings.ALERT_WEBHOOK_URL, "http://127.0.0.1:9/hook?token=CANARY"
+    provider.fail("coinpaprika", Fault.KEY_INVALID)
+    ingest("coinpaprika")
+    assert alerts.tell() == 0
+    assert "alert not delivered" in caplog.text
+    assert "CANARY" not in caplog.text
+    settings.ALERT_WEBHOOK_URL = there
+    assert alerts.tell() == 1
+    assert heard[0]["source"] == "coinpaprika"
