@@ -101,7 +101,7 @@ def test_removed_coins_are_gone_and_added_ones_are_ranked() -> None:
 def test_the_delisted_coin_leaves_both_sources_in_time() -> None:
     fresh = Market(bundled_coins(), delist_after=timedelta(hours=1))
     assert "bitcoin-gold" in prices(fresh) and "bitcoin-gold" in prices(fresh, "coinpaprika")
-    late = Market(bundled_coins(), delist_after=timedelta(0))
+    late = Market(bundled_coins(), started_at=NOON, delist_after=timedelta(hours=1))
     assert "bitcoin-gold" not in prices(late) and "bitcoin-gold" not in prices(late, "coinpaprika")
 
 
