@@ -8,6 +8,9 @@ CHECK_ENV := env ENV_FILE=/dev/null DEBUG=false HTTPS=true ALLOWED_HOSTS=example
 	SECRET_KEY=only-for-checks-Zq7vT2mXw9RfLk4Ns8BdHy3Gc6Pj1Ue5Ao0Ii \
 	DATABASE_URL=postgres://checks@127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 
+# Each job of the tests has a PostgreSQL and a Redis of its own. A file stays in one job: its fixtures are made once.
+JOBS_ARGS := --numprocesses $(or $(JOBS),auto) --maxprocesses 4 --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help up down demo logs verify test test-coverage check bench lock env run-requirements dev-requirements
 
@@ -29,11 +32,11 @@ logs: run-requirements ## follow the logs
 verify: run-requirements ## look at the running copy from outside, a line for each thing
 	@$(LOCAL) verify
 
-test: dev-requirements ## the whole suite; PAYLOADS=dir adds recorded payloads, TESTS=path picks some
-	@$(PY) -m pytest $(TESTS)
+test: dev-requirements ## the whole suite; PAYLOADS=dir adds recorded payloads, TESTS=path picks some, JOBS=n side by side
+	@$(PY) -m pytest $(JOBS_ARGS) $(TESTS)
 
 test-coverage: dev-requirements ## the suite, with a report of what it covers
-	@$(PY) -m pytest --cov --cov-report=term-missing $(TESTS)
+	@$(PY) -m pytest --cov --cov-report=term-missing $(JOBS_ARGS) $(TESTS)
 
 check: dev-requirements ## format, lint, import rules, types, missing migrations, deployment
 	@$(PY) -m ruff format --check --quiet || { echo "Format it: $(PY) -m ruff format"; exit 1; }

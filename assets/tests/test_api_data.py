@@ -141,6 +141,8 @@ def test_every_listed_field_orders_both_ways_with_nulls_last_and_ties_by_id(clie
         said = [value for value in values if value is not None]
         assert values == said + [None] * (6 - len(said))
         if field not in ("asset_id", "symbol", "name", "source_asset_id"):
+            if field.endswith("_at"):  # a fraction of a second is written without its last zeros: no order of texts
+                said = [datetime.fromisoformat(value) for value in said]
             assert said == sorted(said, reverse=rows is down)
         for one, other in pairwise(rows):
             if one[field] == other[field]:

@@ -197,6 +197,7 @@ def test_the_details(client, settings, django_assert_num_queries):
     well()
     Pulse.objects.create(name="reconcile")
     with redis.Redis.from_url(settings.REDIS_URL) as server:
+        server.delete(*(f"cryptoetl:{queue}" for queue in ("fetch", "normalize", "maintenance")))
         server.lpush("cryptoetl:fetch", "a message", "another")
         try:
             with django_assert_num_queries(4):

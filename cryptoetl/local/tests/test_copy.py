@@ -29,6 +29,8 @@ NO_PROVIDERS = {
     "ETL_RETRY_ATTEMPTS": "0",
 }
 
+PROGRAMS = {"postgres", "redis", "web", "worker", "beat"}
+
 
 class Copy:
     def __init__(self, path: Path, **variables: str) -> None:
@@ -82,7 +84,7 @@ def test_it_answers_and_its_secrets_are_its_owners_alone(copy: Copy) -> None:
     assert stat.S_IMODE(copy.folder.path.stat().st_mode) == 0o700
     for name in ("admin-password", "state.json"):
         assert stat.S_IMODE((copy.folder.path / name).stat().st_mode) == 0o600
-    assert set(copy.pids()) == {"postgres", "redis", "web", "worker", "beat"}
+    assert set(copy.pids()) == PROGRAMS
 
 
 def test_up_again_changes_nothing_says_so_and_is_quick(copy: Copy) -> None:
@@ -124,10 +126,12 @@ def replaced(copy: Copy, program: str, old: int) -> bool:
 
 
 def test_up_puts_right_what_a_killed_supervisor_left(copy: Copy) -> None:
+    # All are up: a program that is just being started is still a copy of its supervisor.
+    until(lambda: {one.program for one in processes.of(copy.folder)} == {None, *PROGRAMS}, seconds=30)
     next(one for one in processes.of(copy.folder) if one.program is None).process.kill()
     until(lambda: Supervisor(copy.folder).states() is None)
     left = processes.of(copy.folder)
-    assert {one.program for one in left} == {"postgres", "redis", "web", "worker", "beat"}
+    assert {one.program for one in left} == PROGRAMS
     # The port is in use, by its own web.
     done = copy.local("up")
     assert done.returncode == 0, done.stdout + done.stderr

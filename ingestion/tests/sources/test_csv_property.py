@@ -30,7 +30,7 @@ def files(draw: Any) -> tuple[bytes, list[list[str]]]:
     end = draw(some.sampled_from(["\n", "\r\n"]))
     quoting = draw(some.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]))
     if quoting != csv.QUOTE_ALL:  # the csv module leaves a lone carriage return without quotes, which is no CSV
-        notes = [[cell.replace("\r", "") for cell in cells] for cells in notes]
+        notes = [[cell.replace("\r", "").strip(" ") for cell in cells] for cells in notes]
     rows = [[f"C{number}", f"Coin {number}", f"{number}.5", *cells] for number, cells in enumerate(notes, 1)]
     text = io.StringIO()
     writer = csv.writer(text, delimiter=draw(some.sampled_from(",;\t|")), lineterminator=end, quoting=quoting)
