@@ -14,7 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-# The same cases in every run, and nothing written into the clone; `--hypothesis-profile=default` looks for new ones.
+# The same cases in every run; `--hypothesis-profile=default` looks for new ones.
 hypothesis.settings.register_profile("repeatable", derandomize=True, database=None)
 hypothesis.settings.load_profile("repeatable")
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -45,7 +46,15 @@ def session(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     test.write_text(BLOCKED)
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-c", str(CLONE / "pytest.ini"), str(test)]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(command, cwd=CLONE, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=CLONE,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        # As a terminal starts it: what a shell starts in the background is deaf to SIGINT, and so are its children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.stdout is not None
         try:
             assert any("READY" in line for line in process.stdout)
