@@ -142,7 +142,7 @@ def carry(run_id: int, on_page: pipeline.OnPage) -> None:
             raise
         except Exception as error:
             # Our own bug: it fails at once and loudly, and waiting would not mend it.
-            finish.fetched(run_id, Run.Status.FAILED, f"A fault of cryptoetl itself: {type(error).__name__}: {error}")
+            finish.fetched(run_id, Run.Status.FAILED, pipeline.own_fault(error))
             raise
         else:
             finish.fetched(run_id, Run.Status.COMPLETED)

@@ -23,7 +23,7 @@ from assets.models import PricePoint, Quote, Source
 from conftest import empty_tables
 from cryptoetl.demo import Fault, ProviderServer
 from cryptoetl.local.throwaway import Throwaway
-from ingestion import lease, pipeline, reconciling, runs, tasks
+from ingestion import lease, pipeline, reconciling, replaying, runs, tasks
 from ingestion.models import Checkpoint, RawPayload, Reject, Run
 from ingestion.tests.conftest import point_at, run_to_end
 
@@ -252,23 +252,23 @@ def test_a_page_that_kills_its_worker_is_set_aside_and_stops_nothing_else(market
         # The second page kills whoever reads it, before anything can be said about it.
         if RawPayload.objects.get(pk=page_id).number == 2:
             poison["page"] = page_id
-            assert pipeline.begin_attempt(page_id) is not None
+            assert pipeline.begin_attempts(page_id)
         else:
             pipeline.normalize(page_id)
 
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
     tasks.carry(run.pk, normalize)
     for _ in range(settings.ETL_RETRY_ATTEMPTS - 1):
-        assert pipeline.begin_attempt(poison["page"]) is not None
+        assert pipeline.begin_attempts(poison["page"])
     pass_time()
     assert reconciling.reconcile().pages == [poison["page"]]
-    assert pipeline.normalize(poison["page"]) is False
+    assert not pipeline.normalize(poison["page"])
     run.refresh_from_db()
     assert (run.status, run.processed) == ("partial", COINS - 250)
     assert "Set aside: 3 attempts" in run.error
     page = RawPayload.objects.get(pk=poison["page"])
     assert page.state == "failed"
-    assert pipeline.requeue(page)
+    assert replaying.requeue(page)
     assert pipeline.normalize(page.pk)
     assert Quote.objects.count() == COINS
 
@@ -278,7 +278,7 @@ def test_a_page_that_two_workers_take_up_is_normalized_once(market):
     pages: list[int] = []
     tasks.carry(run.pk, pages.append)
 
-    def work(page_id: int) -> bool:
+    def work(page_id: int) -> int:
         try:
             return pipeline.normalize(page_id)
         finally:
@@ -367,7 +367,7 @@ def test_our_own_fault_in_a_page_sets_the_page_aside_and_fails_the_run(market, m
     assert (run.status, run.processed) == ("failed", COINS - 250)
     assert "Page 1: A fault of cryptoetl itself: ZeroDivisionError" in run.error
     page = RawPayload.objects.get(pk=pages[0])
-    assert pipeline.requeue(page)
+    assert replaying.requeue(page)
     assert pipeline.normalize(page.pk)
     assert Quote.objects.count() == COINS
 
@@ -430,7 +430,7 @@ def test_an_edited_schedule_reaches_the_source_and_is_never_overwritten(tables):
 
 def test_carrying_a_run_that_is_not_there_does_nothing(tables):
     tasks.carry(10**9, pipeline.normalize)
-    assert pipeline.normalize(10**9) is False
+    assert not pipeline.normalize(10**9)
 
 
 def test_fail_after_n_records_reaches_the_worker_from_whoever_started_the_run(market, workers, settings):
