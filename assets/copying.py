@@ -10,6 +10,14 @@ from typing import Any
 
 from psycopg2.extras import Json
 
+from assets.records import AssetRecord
+
+#: A record's figures as `figures` writes them: the columns of a quote.
+FIGURES = (
+    "observed_at, price_usd, market_cap, volume_24h, percent_change_24h, rank,"
+    " circulating_supply, total_supply, max_supply"
+)
+
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -24,6 +32,19 @@ def cell(value: Any) -> str:
     if isinstance(value, Json):
         return json.dumps(value.adapted).translate(_ESCAPES)
     return str(value)
+
+
+def figures(record: AssetRecord) -> str:
+    """The record's figures as COPY takes them: observed_at to max_supply, as in FIGURES."""
+    _, _, _, at, price, market_cap, volume, change, rank, circulating, total, most, _ = record
+    return (
+        f"{at.isoformat()}\t{_text(price)}\t{_text(market_cap)}\t{_text(volume)}\t{_text(change)}\t{_text(rank)}"
+        f"\t{_text(circulating)}\t{_text(total)}\t{_text(most)}"
+    )
+
+
+def _text(value: object) -> str:
+    return "\\N" if value is None else str(value)
 
 
 def copy_lines(cursor: Any, target: str, lines: Iterable[str]) -> None:

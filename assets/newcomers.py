@@ -12,7 +12,6 @@ from typing import Any
 from django.db import connection
 
 from assets import filing, pricing
-from assets.consensus import SourceQuote, consensus
 from assets.copying import cell, copy_lines
 from assets.models import Source
 from assets.records import AssetRecord
@@ -34,8 +33,7 @@ def add(source: Source, newcomers: Sequence[tuple[AssetRecord, Collection[int]]]
         listing_ids = numbers(cursor, "assets_listing", len(newcomers))
         for (record, filed), asset_id, listing_id in zip(newcomers, asset_ids, listing_ids, strict=True):
             id_, symbol, name = cell(record.source_asset_id), cell(record.symbol), cell(record.name)
-            quote = SourceQuote(source.slug, source.identity_rank, interval, *record[3:9], False, source.enabled)
-            price = "\t".join(map(cell, pricing.columns(consensus([quote], now), 1)))
+            price = pricing.of_one(source, interval, record, now)
             assets.append(f"{asset_id}\t{prefix}{id_}\t{price}\t{symbol}\t{name}\n")
             contracts = cell("{" + ",".join(map(quoted, record.contracts)) + "}") if record.contracts else "{}"
             listings.append(f"{listing_id}\t{source.pk}\t{id_}\t{asset_id}\t{symbol}\t{name}\t{contracts}\tanchor\n")

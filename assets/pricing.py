@@ -14,7 +14,9 @@ from django.db import connection, transaction
 from psycopg2.extras import Json
 
 from assets.consensus import Consensus, SourceQuote, consensus
-from assets.copying import copy_rows
+from assets.copying import cell, copy_rows, figures
+from assets.models import Source
+from assets.records import AssetRecord
 
 QUOTES = """
 SELECT quote.asset_id, source.slug, source.identity_rank, source.interval_seconds, quote.observed_at, quote.price_usd,
@@ -125,6 +127,19 @@ def priced(ids: Iterable[int], now: datetime) -> list[tuple[object, ...]]:
         agreed = consensus(quotes[asset_id], now)
         rows.append((asset_id, *columns(agreed, len(quotes[asset_id])), *called[asset_id]))
     return rows
+
+
+def of_one(source: Source, interval: timedelta, record: AssetRecord, now: datetime) -> str:
+    """COLUMNS without symbol and name as COPY takes them, of an asset with this quote alone: as in REPRICE_SINGLE."""
+    stale_at = record.observed_at + 3 * interval
+    if record.price_usd is None or not source.enabled or stale_at <= now:
+        quote = SourceQuote(source.slug, source.identity_rank, interval, *record[3:9], False, source.enabled)
+        return "\t".join(map(cell, columns(consensus([quote], now), 1)))
+    at, price, market_cap, volume, change, rank, _ = figures(record).split("\t", 6)
+    return (
+        f"{price}\t{price}\t{price}\t{market_cap}\t{volume}\t{change}\t0\t{rank}\tsingle"
+        f'\t["{source.slug}"]\t[]\t1\t{at}\t{stale_at.isoformat()}'
+    )
 
 
 def columns(agreed: Consensus, quotes: int) -> tuple[object, ...]:

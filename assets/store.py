@@ -16,7 +16,7 @@ from typing import NamedTuple
 from django.db import connection
 
 from assets import pricing
-from assets.copying import copy_lines
+from assets.copying import FIGURES, copy_lines, figures
 from assets.matching import place
 from assets.models import Source
 from assets.records import AssetRecord, latest_by_listing
@@ -26,10 +26,6 @@ STAGING = """
     rank int, circulating_supply numeric, total_supply numeric, max_supply numeric,
     page_id bigint, position int, digest bigint, listing_id bigint, asset_id bigint
 """
-FIGURES = (
-    "observed_at, price_usd, market_cap, volume_24h, percent_change_24h, rank,"
-    " circulating_supply, total_supply, max_supply"
-)
 QUOTE = f"{FIGURES}, page_id, position, digest, listing_id, asset_id, source_id"
 POINT = "listing_id, observed_at, price_usd, market_cap, volume_24h, page_id"
 
@@ -247,19 +243,6 @@ def settle_identities(
         known.update(known_listings(source, placed.others | known.keys() - placed.alone.keys()))
     fresh = placed.alone.keys() | placed.others - before
     return fresh, placed.touched | {known[id_].asset_id for id_ in placed.others}
-
-
-def figures(record: AssetRecord) -> str:
-    """The record's figures as COPY takes them: observed_at to max_supply, as in FIGURES."""
-    _, _, _, at, price, market_cap, volume, change, rank, circulating, total, most, _ = record
-    return (
-        f"{at.isoformat()}\t{_text(price)}\t{_text(market_cap)}\t{_text(volume)}\t{_text(change)}\t{_text(rank)}"
-        f"\t{_text(circulating)}\t{_text(total)}\t{_text(most)}"
-    )
-
-
-def _text(value: object) -> str:
-    return "\\N" if value is None else str(value)
 
 
 def digest_of(record: AssetRecord, line: str) -> int:

@@ -78,12 +78,14 @@ def timed(what: str, records: int, work: Callable[[], None]) -> dict[str, Any]:
 def run_once() -> None:
     """One run of CoinGecko, to its end, in this process."""
     from assets.models import Source
-    from ingestion import pipeline, tasks
+    from ingestion.management.inline import Inline
     from ingestion.models import Run
     from ingestion.runs import start_run
 
     run = start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
-    tasks.carry(run.pk, lambda page_id: pipeline.normalize(page_id) and None)
+    inline = Inline([run.pk], seen=lambda run: None)
+    while inline.open:
+        inline.go_on()
     run.refresh_from_db()
     if run.status != Run.Status.COMPLETED:
         sys.exit(f"The run {run.status}: {run.error}")

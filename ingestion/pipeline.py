@@ -8,22 +8,23 @@ commit. Whoever writes for a run must hold its lease: the token is checked in th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from math import gcd
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
-from django.db.models.functions import Now
+from psycopg2.extras import Json
 
 from assets import store
 from assets.store import Merged
 from ingestion import drift
 from ingestion.errors import Malformed
 from ingestion.finish import finish_if_done
-from ingestion.lease import Lease, held
+from ingestion.lease import Lease, LeaseLost, held
 from ingestion.models import Checkpoint, RawPayload, Reject, Run, Sighting
 from ingestion.parsing import Parsed, Rejected, as_text, clean, fingerprint, parse
 from ingestion.registry import configured
@@ -49,10 +50,10 @@ def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
     options = replace(config.options, batch_size=exact_batch(config.options.batch_size, limit))
     stored = 0
     for page in config.source.fetch(config.http(run.source), begun_at, options):
-        payload = store_page(run, lease, page)
+        page_id = store_page(run, lease, page)
         stored += page.records
-        log.info("page stored", extra={"page": payload.number, "records": page.records, "page_id": payload.pk})
-        on_page(payload.pk)
+        log.info("page stored", extra={"page": run.pages, "records": page.records, "page_id": page_id})
+        on_page(page_id)
         if page.broken:
             raise Malformed(page.broken)
         if limit and stored >= limit:
@@ -96,52 +97,77 @@ def begin_sweep(run: Run, lease: Lease) -> Checkpoint:
     return checkpoint
 
 
-def store_page(run: Run, lease: Lease, page: Page) -> RawPayload:
-    """The page is stored as received and the checkpoint stands after it, in one transaction."""
-    text, encoding = as_text(page.body, page.encoding)
+STORE = """
+WITH held AS MATERIALIZED (
+    SELECT id FROM ingestion_run
+    WHERE id = %(run)s AND lease_token = %(token)s AND status = 'running' FOR NO KEY UPDATE
+), body AS (
+    INSERT INTO ingestion_rawbody (sha256, text, encoding, size)
+    SELECT %(sha256)s, %(text)s, %(encoding)s, %(size)s FROM held WHERE %(text)s::text IS NOT NULL
+    ON CONFLICT DO NOTHING
+), page AS (
+    INSERT INTO ingestion_rawpayload (run_id, source_id, sweep, number, cursor, url, status_code, headers, meta,
+        body_id, received_at, state, error)
+    SELECT %(run)s, %(source)s, %(sweep)s, %(number)s, %(cursor)s, %(url)s, %(status_code)s, %(headers)s, %(meta)s,
+        %(sha256)s, %(received_at)s, %(state)s, %(error)s
+    FROM held RETURNING id
+), moved AS (
+    UPDATE ingestion_checkpoint SET cursor = %(next)s, in_sweep = %(in_sweep)s, sweep = %(sweep)s, page_id = page.id,
+        run_id = %(run)s, updated_at = now()
+    FROM page WHERE source_id = %(source)s AND %(error)s = ''
+), counted AS (
+    UPDATE ingestion_run run SET pages = pages + 1, strikes = 0, whole = %(whole)s FROM page WHERE run.id = %(run)s
+)
+SELECT id FROM page
+"""
+
+
+def store_page(run: Run, lease: Lease, page: Page) -> int:
+    """The page is stored as received and the checkpoint stands after it, in one transaction. Raises LeaseLost."""
     digest = sha256(page.body).digest()
     whole = page.cursor is None and not page.broken
     assert run.sweep is not None, "begin_sweep comes first"
     with transaction.atomic():
-        held(run, lease)
         if page.meta.get("first_row") == 1:
             # A file is read from its first row: what an earlier state of it held counts no longer.
+            held(run, lease)
             RawPayload.objects.filter(source=run.source, sweep=run.sweep, meta__file=page.meta["file"]).update(
                 superseded=True
             )
         with connection.cursor() as cursor:
+            # A body that is there already isn't sent again; the lock keeps retention from it until the page holds it.
+            cursor.execute("SELECT FROM ingestion_rawbody WHERE sha256 = %s FOR KEY SHARE", [digest])
+            text, encoding = (None, None) if cursor.rowcount else as_text(page.body, page.encoding)
             cursor.execute(
-                "INSERT INTO ingestion_rawbody (sha256, text, encoding, size) VALUES (%s, %s, %s, %s)"
-                " ON CONFLICT DO NOTHING",
-                [digest, text, encoding, len(page.body)],
+                STORE,
+                {
+                    "run": run.pk,
+                    "token": lease.token,
+                    "sha256": digest,
+                    "text": text,
+                    "encoding": encoding,
+                    "size": len(page.body),
+                    "source": run.source_id,
+                    "sweep": run.sweep,
+                    "number": run.pages + 1,
+                    "cursor": page.cursor,
+                    "url": page.url[:2000],
+                    "status_code": page.status_code,
+                    "headers": Json(dict(page.headers)),
+                    "meta": Json(dict(page.meta)),
+                    "received_at": page.received_at,
+                    "state": RawPayload.State.FAILED if page.broken else RawPayload.State.STORED,
+                    "error": page.broken,
+                    "next": page.final_cursor if whole else page.cursor,
+                    "in_sweep": not whole,
+                    "whole": whole,
+                },
             )
-        run.pages += 1
-        payload = RawPayload.objects.create(
-            run=run,
-            source=run.source,
-            sweep=run.sweep,
-            number=run.pages,
-            cursor=page.cursor,
-            url=page.url[:2000],
-            status_code=page.status_code,
-            headers=dict(page.headers),
-            meta=dict(page.meta),
-            body_id=digest,
-            received_at=page.received_at,
-            state=RawPayload.State.FAILED if page.broken else RawPayload.State.STORED,
-            error=page.broken,
-        )
-        if not page.broken:
-            Checkpoint.objects.filter(source=run.source).update(
-                cursor=page.final_cursor if whole else page.cursor,
-                in_sweep=not whole,
-                sweep=run.sweep,
-                page_id=payload.pk,
-                run=run,
-                updated_at=Now(),
-            )
-        Run.objects.filter(pk=run.pk).update(pages=F("pages") + 1, strikes=0, whole=whole)
-    return payload
+            stored = cursor.fetchone()
+    if stored is None:
+        raise LeaseLost(f"Run {run.pk} is another worker's by now.")
+    run.pages += 1
+    return stored[0]
 
 
 def nothing_new(run: Run, lease: Lease, source: Source, cursor: str | None) -> None:
@@ -244,17 +270,19 @@ def commit_pages_once(payloads: Sequence[RawPayload]) -> int:
             .filter(pk__in=[payload.pk for payload in payloads], state=RawPayload.State.STORED)
             .values_list("pk", flat=True)
         )
-        parsed, broken = parse_all([payload for payload in payloads if payload.pk in mine])
+        outcomes = nothing_new_in(mine) if BY_SLUG[source.slug].says_when else {}
+        parsed, broken = parse_all([one for one in payloads if one.pk in mine and one.pk not in outcomes])
         store.need_partitions(record.observed_at for page in parsed.values() for _, record in page.records)
-        done = [payload for payload in payloads if payload.pk in parsed]
-        merged = store.merge_pages(source, {payload.pk: parsed[payload.pk].records for payload in done})
-        for payload in done:
-            keep_rejects(payload, parsed[payload.pk].rejects)
-        record_outcomes(done, parsed, merged)
-        drift.watch([(payload, parsed[payload.pk].shape) for payload in done], BY_SLUG[source.slug])
+        merged = store.merge_pages(source, {page_id: page.records for page_id, page in parsed.items()})
+        for payload in payloads:
+            if payload.pk in parsed:
+                keep_rejects(payload, parsed[payload.pk].rejects)
+                outcomes[payload.pk] = outcome(parsed[payload.pk], merged[payload.pk])
+        record_outcomes(payloads[0].run_id, outcomes)
+        drift.watch([(one, parsed[one.pk].shape) for one in payloads if one.pk in parsed], BY_SLUG[source.slug])
         for page_id, reason in broken.items():
             fail_page(page_id, reason)
-    return len(done)
+    return len(outcomes)
 
 
 def parse_all(payloads: Sequence[RawPayload]) -> tuple[dict[int, Parsed], dict[int, str]]:
@@ -267,6 +295,50 @@ def parse_all(payloads: Sequence[RawPayload]) -> tuple[dict[int, Parsed], dict[i
         except Malformed as error:
             broken[payload.pk] = str(error)
     return parsed, broken
+
+
+class Outcome(NamedTuple):
+    """What became of a page's records, and what it held."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    rejected: int
+    last_id: str
+    listing_ids: Sequence[int]
+
+
+def outcome(parsed: Parsed, merged: Merged) -> Outcome:
+    last_id = parsed.records[-1][1].source_asset_id if parsed.records else ""
+    return Outcome(merged.inserted, merged.updated, merged.unchanged, len(parsed.rejects), last_id, merged.listing_ids)
+
+
+#: Pages of a body that was normalized before, when every listing that it holds is there and none has newer word.
+TWINS = """
+SELECT page.id, twin.inserted + twin.updated + twin.unchanged, twin.last_id, sighting.listing_ids
+FROM ingestion_rawpayload page
+JOIN LATERAL (
+    SELECT * FROM ingestion_rawpayload twin
+    WHERE twin.body_id = page.body_id AND twin.source_id = page.source_id AND twin.meta = page.meta
+      AND twin.state = 'normalized' AND twin.id < page.id
+    ORDER BY twin.id DESC LIMIT 1
+) twin ON twin.rejected = 0
+JOIN ingestion_sighting sighting ON sighting.payload_id = twin.id
+WHERE page.id = ANY(%s) AND cardinality(sighting.listing_ids) = (
+    SELECT count(*) FROM assets_quote quote
+    WHERE quote.listing_id = ANY(sighting.listing_ids) AND quote.page_id <= twin.id
+)
+"""
+
+
+def nothing_new_in(page_ids: Collection[int]) -> dict[int, Outcome]:
+    """Those of the pages that say again, byte for byte, what the tables hold. For records that say their own time."""
+    with connection.cursor() as cursor:
+        cursor.execute(TWINS, [list(page_ids)])
+        return {
+            page_id: Outcome(0, 0, kept, 0, last_id, listing_ids)
+            for page_id, kept, last_id, listing_ids in cursor.fetchall()
+        }
 
 
 OUTCOMES = """
@@ -289,30 +361,19 @@ WHERE run.id = %s
 """
 
 
-def record_outcomes(payloads: Sequence[RawPayload], parsed: Mapping[int, Parsed], merged: Mapping[int, Merged]) -> None:
+def record_outcomes(run_id: int, outcomes: Mapping[int, Outcome]) -> None:
     """The pages are done, with their counts and what they held; the counts are in their run as well."""
-    if not payloads:
+    if not outcomes:
         return
-    pages = [(merged[payload.pk], parsed[payload.pk]) for payload in payloads]
     Sighting.objects.bulk_create(
-        [Sighting(payload=payload, listing_ids=list(merged[payload.pk].listing_ids)) for payload in payloads],
+        [Sighting(payload_id=page_id, listing_ids=list(one.listing_ids)) for page_id, one in outcomes.items()],
         update_conflicts=True,
         unique_fields=["payload"],
         update_fields=["listing_ids"],
     )
+    *columns, _ = zip(*outcomes.values(), strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(
-            OUTCOMES,
-            [
-                [payload.pk for payload in payloads],
-                [page.inserted for page, _ in pages],
-                [page.updated for page, _ in pages],
-                [page.unchanged for page, _ in pages],
-                [len(page.rejects) for _, page in pages],
-                [page.records[-1][1].source_asset_id if page.records else "" for _, page in pages],
-                payloads[0].run_id,
-            ],
-        )
+        cursor.execute(OUTCOMES, [list(outcomes), *map(list, columns), run_id])
 
 
 def own_fault(error: Exception) -> str:
