@@ -21,6 +21,8 @@ from ingestion.models import Pulse, RawPayload, Run
 
 #: A message that took longer than this is taken for lost. One sent twice finds nothing left to do.
 LOST_AFTER = timedelta(seconds=20)
+#: A run younger than this may still be on its way to a worker.
+JUST_QUEUED = timedelta(seconds=5)
 #: At most so many pages are sent again at a time; the rest follows.
 PAGES_AT_A_TIME = 1000
 
@@ -56,7 +58,7 @@ def reconcile() -> Left:
                 status__in=Run.ACTIVE,
                 fetched_at=None,
                 due_at__lt=Now(),
-                queued_at__lt=Now() - timedelta(seconds=5),
+                queued_at__lt=Now() - JUST_QUEUED,
             )
             .values_list("pk", flat=True)
             .order_by("pk")
