@@ -171,6 +171,25 @@ def test_a_worker_killed_in_mid_sweep_is_taken_over_and_nothing_is_lost(market, 
     assert [call.params["page"] for call in market.calls] == ["1", "2", "3", "3", "4"]
 
 
+def test_a_worker_that_dies_behind_the_last_page_leaves_nothing_to_be_fetched_again(market, undisturbed):
+    class Died(BaseException):
+        """SIGKILL, as far as the code behind it is concerned."""
+
+    def die_behind_the_last(page_id: int) -> None:
+        pipeline.normalize(page_id)
+        if RawPayload.objects.count() == PAGES:
+            raise Died
+
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    with pytest.raises(Died):
+        tasks.carry(run.pk, die_behind_the_last)
+    tasks.carry(run.pk, pipeline.normalize)
+    run.refresh_from_db()
+    assert (run.status, run.pages, run.processed) == ("completed", PAGES, COINS)
+    assert [call.params["page"] for call in market.calls] == ["1", "2", "3", "4"]
+    assert tables() == undisturbed
+
+
 def test_every_message_lost_in_mid_load_needs_no_hand(market, workers, undisturbed, servers: Throwaway):
     import redis
 
