@@ -23,8 +23,8 @@ from ingestion.tests.torture import points
 
 #: What takes a minute in production takes a second here. The statements about time are the same.
 LEASE_LASTS, LEASE_RENEWED_EVERY, LOST_AFTER = timedelta(seconds=1.2), 0.3, timedelta(seconds=0.8)
-#: Small pages, so that a hundred coins are several.
-PER_PAGE = 40
+#: Small pages, so that some fifty coins are several.
+PER_PAGE = 20
 
 
 class Crew:
