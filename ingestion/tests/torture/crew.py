@@ -16,13 +16,17 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from inspect import Parameter, signature
 
 from billiard.util import set_pdeathsig
 
 from ingestion.tests.torture import points
 
-#: What takes a minute in production takes a second here. The statements about time are the same.
-LEASE_LASTS, LEASE_RENEWED_EVERY, LOST_AFTER = timedelta(seconds=1.2), 0.3, timedelta(seconds=0.8)
+#: What takes half a minute in production takes a second here; who waits for what is the same.
+LEASE_LASTS, LEASE_RENEWED_EVERY, LOST_AFTER = timedelta(seconds=0.9), 0.2, timedelta(seconds=0.6)
+RECONCILED_EVERY = timedelta(milliseconds=300)
+#: Celery tries a broker that is away again after 2, 4, 6 s.
+RECONNECTS = {"interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.5}
 #: Small pages, so that some fifty coins are several.
 PER_PAGE = 20
 
@@ -151,7 +155,9 @@ def reset() -> None:
     if "ingestion_run" not in connection.introspection.table_names():
         call_command("migrate", verbosity=0)
     empty_tables()
-    often, _ = IntervalSchedule.objects.get_or_create(every=400_000, period=IntervalSchedule.MICROSECONDS)
+    often, _ = IntervalSchedule.objects.get_or_create(
+        every=RECONCILED_EVERY.microseconds, period=IntervalSchedule.MICROSECONDS
+    )
     daily, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.DAYS)
     PeriodicTask.objects.filter(task="ingestion.tasks.reconcile").update(interval=often, expire_seconds=5)
     PeriodicTask.objects.filter(task="ingestion.tasks.start").update(interval=daily, enabled=False)
@@ -177,6 +183,7 @@ def prepare() -> None:
     import celery.worker.strategy
     import django_celery_beat.schedulers
     import ingestion.management.commands.ingest
+    import kombu.connection
     import kombu.transport.redis  # noqa: F401
     # isort: on
     from cryptoetl.celery import app
@@ -189,6 +196,11 @@ def prepare() -> None:
     reconciling.LOST_AFTER = LOST_AFTER
     reconciling.JUST_QUEUED = LOST_AFTER
     coingecko.PER_PAGE = PER_PAGE
+    connect = kombu.connection.Connection._ensure_connection
+    named = [name for name, known in signature(connect).parameters.items() if known.default is not Parameter.empty]
+    connect.__defaults__ = tuple(
+        RECONNECTS.get(name, default) for name, default in zip(named, connect.__defaults__, strict=True)
+    )
 
 
 def main() -> None:

@@ -80,8 +80,9 @@ class Torture:
     def run(self, seed: int) -> Outcome:
         """The seed's plan is carried out, and its outcome judged."""
         outcome = Outcome(plan_of(seed))
+        began = time.monotonic()
         try:
-            outcome.seconds = self._carry(outcome.plan)
+            self._carry(outcome.plan)
             outcome.wrong += tables.violations(self.system.rows)
             outcome.wrong += tables.differences(self.undisturbed, tables.snapshot(self.system.rows))
         except Stuck as stuck:
@@ -89,6 +90,7 @@ class Torture:
         finally:
             outcome.killed = list(self.system.referee.done)
             outcome.not_reached = self.system.referee.end()
+            outcome.seconds = time.monotonic() - began
         return outcome
 
     # ---------------------------------------------------------------------------------------------------- its course

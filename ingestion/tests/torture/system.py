@@ -60,6 +60,7 @@ class System:
         # Every observation lies in the past, whatever the sweep.
         self.begun_at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
         self.provider = self._new_provider(0)
+        self._looking: Any = None
         self.dead: dict[str, float] = {}
         self.pids: dict[int, str] = {}
         self.said: Counter[str] = Counter()
@@ -173,8 +174,8 @@ class System:
         if self.said[word] < times:
             raise Stuck(f"The crew did not do {word!r}:\n{self.last_words()}")
 
-    def last_words(self, lines: int = 40) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+    def last_words(self, lines: int = 15) -> str:
+        return "\n".join(line[:300] for line in self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def numbers_of(self, name: str) -> list[int]:
         with self._changed:
@@ -243,17 +244,14 @@ class System:
 
         def done() -> bool:
             try:
-                connection = psycopg2.connect(self.servers.postgres.url, connect_timeout=5)
-            except psycopg2.OperationalError:
-                return False
-            try:
-                with connection, connection.cursor() as cursor:
+                if self._looking is None:
+                    self._looking = psycopg2.connect(self.servers.postgres.url, connect_timeout=5)
+                with self._looking, self._looking.cursor() as cursor:
                     cursor.execute(sql, parameters or None)
                     found[:] = cursor.fetchall() if cursor.description else []
             except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                self._looking = None
                 return False
-            finally:
-                connection.close()
             return True
 
         self.tend(until=done)
