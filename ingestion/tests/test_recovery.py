@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.conf import settings as django_settings
@@ -338,6 +339,39 @@ def test_two_beats_make_one_run_per_slot(tables):
         assert runs.cancel(run)
         assert runs.start_slot("coingecko") is None, "the slot has had its run"
         Run.objects.filter(pk=run.pk).update(slot=run.slot.replace(year=2000 + slot))
+
+
+def test_a_slot_whose_message_was_lost_is_made_up_for(tables, monkeypatch):
+    from django_celery_beat.models import PeriodicTask
+
+    sent: list[int] = []
+    monkeypatch.setattr(tasks, "send", lambda task, *args: sent.extend(args if task is tasks.fetch else ()))
+    schedule = PeriodicTask.objects.filter(name="ingest coingecko")
+    PeriodicTask.objects.exclude(name="ingest coingecko").update(enabled=False)
+
+    tasks.reconcile()
+    assert not Run.objects.exists(), "its first slot is still to come"
+
+    # Beat says that it sent, and nobody has heard of it: the database, or the broker, was away.
+    schedule.update(last_run_at=Now() - 2 * reconciling.LOST_AFTER)
+    tasks.reconcile()
+    run = Run.objects.get()
+    assert (run.source.slug, run.trigger, sent) == ("coingecko", "schedule", [run.pk])
+    Run.objects.update(queued_at=Now() - timedelta(hours=2))
+    sent.clear()
+    assert reconciling.reconcile().slots == [], "a run that is under way is its slot's"
+
+    # The run ends. Within the interval nothing is due; an interval and a little later something was lost again.
+    assert runs.cancel(run)
+    assert reconciling.reconcile().slots == []
+    interval = timedelta(seconds=run.source.interval_seconds)
+    Run.objects.update(finished_at=Now() - interval - 2 * reconciling.LOST_AFTER)
+    assert reconciling.reconcile().slots == ["coingecko"]
+    schedule.update(enabled=False)
+    assert reconciling.reconcile().slots == []
+    schedule.update(enabled=True)
+    Source.objects.filter(slug="coingecko").update(enabled=False)
+    assert reconciling.reconcile().slots == []
 
 
 def test_a_cancelled_run_stops_after_its_page_and_the_next_goes_on(market):
