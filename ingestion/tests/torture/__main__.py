@@ -1,4 +1,4 @@
-"""`make torture SEEDS=200`, or `SEED=123` for one: a line for each seed, the failed ones with their plans at the end."""
+"""`make torture SEEDS=200`, or `SEED=123` for one: a line for each seed, and the plans of those that failed."""
 
 from __future__ import annotations
 

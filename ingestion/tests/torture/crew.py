@@ -16,6 +16,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
 from inspect import Parameter, signature
 
 from billiard.util import set_pdeathsig
@@ -25,6 +26,11 @@ from ingestion.tests.torture import points
 #: What takes half a minute in production takes a second here; who waits for what is the same.
 LEASE_LASTS, LEASE_RENEWED_EVERY, LOST_AFTER = timedelta(seconds=0.9), 0.2, timedelta(seconds=0.6)
 RECONCILED_EVERY = timedelta(milliseconds=300)
+IMPORTED = (
+    *("celery.apps.beat", "celery.apps.worker", "celery.bin.beat", "celery.bin.worker", "celery.worker.strategy"),
+    *("celery.concurrency.asynpool", "celery.concurrency.prefork", "django_celery_beat.schedulers"),
+    *("ingestion.management.commands.ingest", "kombu.transport.redis"),
+)
 #: Celery tries a broker that is away again after 2, 4, 6 s.
 RECONNECTS = {"interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.5}
 #: Small pages, so that some fifty coins are several.
@@ -173,19 +179,10 @@ def prepare() -> None:
     import django
 
     django.setup()
-    # isort: off
-    import celery.apps.beat
-    import celery.apps.worker
-    import celery.bin.beat
-    import celery.bin.worker
-    import celery.concurrency.asynpool
-    import celery.concurrency.prefork
-    import celery.worker.strategy
-    import django_celery_beat.schedulers
-    import ingestion.management.commands.ingest
-    import kombu.connection
-    import kombu.transport.redis  # noqa: F401
-    # isort: on
+    for name in IMPORTED:
+        import_module(name)
+    from kombu.connection import Connection
+
     from cryptoetl.celery import app
     from ingestion import lease, reconciling
     from ingestion.sources import coingecko
@@ -196,7 +193,7 @@ def prepare() -> None:
     reconciling.LOST_AFTER = LOST_AFTER
     reconciling.JUST_QUEUED = LOST_AFTER
     coingecko.PER_PAGE = PER_PAGE
-    connect = kombu.connection.Connection._ensure_connection
+    connect = Connection._ensure_connection
     named = [name for name, known in signature(connect).parameters.items() if known.default is not Parameter.empty]
     connect.__defaults__ = tuple(
         RECONNECTS.get(name, default) for name, default in zip(named, connect.__defaults__, strict=True)

@@ -26,12 +26,25 @@ POINTS = {
     **{f"fetch {point}": 4 for point in ("sql", "commit", "committed")},
     **{f"normalize {point}": 4 for point in ("sql", "commit", "committed")},
     **{f"{task} {point}": 1 for task in ("fetch", "normalize", "start") for point in ("begun", "ended")},
-    **{f"{doing} {point}": 1 for doing in ("reconcile", "start", "beat", "command") for point in ("sql", "send", "sent")},
+    **{
+        f"{doing} {point}": 1
+        for doing in ("reconcile", "start", "beat", "command")
+        for point in ("sql", "send", "sent")
+    },
     **{f"{doing} {point}": 1 for doing in ("reconcile", "command") for point in ("commit", "committed")},
 }
 #: Who may be killed there. `child` is whoever reached the point: for beat and the command, themselves.
 #: `redis-empty` loses what Redis had on its disk, `backend` is one of PostgreSQL's, `everything` is a power cut.
-ANYONE = {"child": 5, "worker": 3, "beat": 1, "redis": 2, "redis-empty": 2, "postgres": 3, "backend": 2, "everything": 1}
+ANYONE = {
+    "child": 5,
+    "worker": 3,
+    "beat": 1,
+    "redis": 2,
+    "redis-empty": 2,
+    "postgres": 3,
+    "backend": 2,
+    "everything": 1,
+}
 TRIGGERS = ("command", "beat")
 
 

@@ -17,12 +17,17 @@ SWEEPS = 2
 SCHEDULED = """
 WITH daily AS (SELECT id FROM django_celery_beat_intervalschedule WHERE period = 'days' LIMIT 1), made AS (
     INSERT INTO django_celery_beat_periodictask (name, task, interval_id, args, kwargs, queue, headers, description,
-        one_off, enabled, last_run_at, total_run_count, date_changed)
+        one_off, enabled, total_run_count, date_changed)
     SELECT 'torture ' || %(sweep)s || ' ' || slug, 'ingestion.tasks.start', daily.id, format('["%%s"]', slug), '{}',
-        'maintenance', '{}', '', false, true, now() - interval '2 days', 0, now() - interval '2 days'
+        'maintenance', '{}', '', false, true, 0, now() - interval '1 day'
     FROM unnest(%(sources)s) AS slug, daily
 )
 UPDATE django_celery_beat_periodictasks SET last_update = clock_timestamp()
+"""
+#: What has had its run today may have another.
+A_DAY_LATER = """
+UPDATE ingestion_run SET slot = slot - interval '1 day', queued_at = queued_at - interval '1 day',
+    started_at = started_at - interval '1 day', finished_at = now() - interval '1 day'
 """
 STANDING = """
 SELECT source.slug, run.status IN ('queued', 'running')
@@ -107,8 +112,7 @@ class Torture:
                 self._move_market()
             newest = system.rows("SELECT coalesce(max(id), 0) FROM ingestion_run")[0][0]
             if sweep > 1:
-                # It is another day: what has had its run today may have another.
-                system.rows("UPDATE ingestion_run SET slot = slot - interval '1 day'")
+                system.rows(A_DAY_LATER)
             # The kills at a moment fall into one sweep or the other.
             due = [kill for kill in moments if (kill.share < 0.5) == (sweep == 1)]
             self._sweep(sweep, newest, plan, due)
@@ -118,7 +122,9 @@ class Torture:
         """Every source has had a run since `newest`, and nothing is left to do."""
         system = self.system
         began = time.monotonic()
-        due = sorted(((began + kill.share * 2 % 1 * self.usual_seconds, kill) for kill in moments), key=lambda one: one[0])
+        due = sorted(
+            ((began + kill.share * 2 % 1 * self.usual_seconds, kill) for kill in moments), key=lambda one: one[0]
+        )
         typed = system.said["command"]
         if plan.trigger == "beat":
             system.rows(SCHEDULED, {"sweep": sweep, "sources": list(SOURCES)})

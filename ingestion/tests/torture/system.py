@@ -75,6 +75,11 @@ class System:
             self.crew.wait(10)
         self.crew.kill()
         self.crew.wait()
+        self._listener.join()
+        if self.crew.stdout:
+            self.crew.stdout.close()
+        if self._looking is not None:
+            self._looking.close()
         self.provider.stop()
         self.referee.close()
         self.servers.stop()
@@ -138,7 +143,8 @@ class System:
                 stderr=log,
                 start_new_session=True,
             )
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         self._wait("prepare", 1)
 
     def _listen(self) -> None:
