@@ -12,7 +12,7 @@ CHECK_ENV := env ENV_FILE=/dev/null DEBUG=false HTTPS=true ALLOWED_HOSTS=example
 JOBS_ARGS := --numprocesses $(or $(JOBS),auto) --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo logs verify test test-coverage check bench lock env run-requirements dev-requirements
+.PHONY: help up down demo logs verify test test-coverage torture check bench lock env run-requirements dev-requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ test: dev-requirements ## the whole suite; PAYLOADS=dir adds recorded payloads, 
 
 test-coverage: dev-requirements ## the suite, with a report of what it covers
 	@$(PY) -m pytest --cov --cov-report=term-missing $(JOBS_ARGS) $(TESTS)
+
+torture: dev-requirements ## kill workers, beat, Redis and PostgreSQL by plan and compare the tables; SEEDS=200, SEED=n for one
+	@$(PY) -m ingestion.tests.torture $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),25))
 
 check: dev-requirements ## format, lint, import rules, types, missing migrations, deployment
 	@$(PY) -m ruff format --check --quiet || { echo "Format it: $(PY) -m ruff format"; exit 1; }

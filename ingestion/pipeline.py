@@ -42,6 +42,9 @@ OnPage = Callable[[int], None]
 
 def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
     """The rest of the run's sweep is stored, page by page. Raises SourceError; what was stored before stays."""
+    if run.whole:
+        # Whoever stored its last page died before saying so; from the checkpoint it would all be fetched once more.
+        return
     config = configured(run.source.slug)
     checkpoint = begin_sweep(run, lease)
     begun_at = checkpoint.cursor

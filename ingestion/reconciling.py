@@ -2,6 +2,7 @@
 
 - a run that is due and held by nobody (its message was lost, or its worker died and the lease ran out) is sent again;
 - a page that was stored and never normalized is sent again, once its message has had time to arrive;
+- a source whose slot came and went without a run (beat's message was lost) is started;
 - a run whose work is all done, but whose last worker died before it could say so, is ended;
 - an asset in whose consensus a quote has gone stale is priced again; an edited schedule reaches the source's row.
 """
@@ -21,6 +22,8 @@ from ingestion.models import Pulse, RawPayload, Run
 
 #: A message that took longer than this is taken for lost. One sent twice finds nothing left to do.
 LOST_AFTER = timedelta(seconds=20)
+#: A run younger than this may still be on its way to a worker.
+JUST_QUEUED = timedelta(seconds=5)
 #: At most so many pages are sent again at a time; the rest follows.
 PAGES_AT_A_TIME = 1000
 
@@ -37,6 +40,23 @@ FROM (
 WHERE edited.slug = source.slug AND source.interval_seconds <> edited.seconds
 """
 
+#: Beat's word on when it last sent is no help where a run came of it: it is written late, or never.
+LOST_SLOTS = """
+SELECT DISTINCT source.slug
+FROM django_celery_beat_periodictask task
+JOIN assets_source source ON task.args = format('["%%s"]', source.slug)
+LEFT JOIN LATERAL (
+    SELECT finished_at FROM ingestion_run run WHERE run.source_id = source.id ORDER BY run.id DESC LIMIT 1
+) newest ON true
+CROSS JOIN LATERAL (SELECT now() - make_interval(secs => source.interval_seconds) - %(lost_after)s AS at) missed
+WHERE task.task = 'ingestion.tasks.start' AND task.enabled AND source.enabled
+  AND NOT EXISTS (
+      SELECT FROM ingestion_run run WHERE run.source_id = source.id AND run.status IN ('queued', 'running')
+  )
+  AND (newest.finished_at < missed.at
+       OR newest.finished_at IS NULL AND (task.last_run_at < now() - %(lost_after)s OR task.date_changed < missed.at))
+"""
+
 
 @dataclass(slots=True)
 class Left:
@@ -44,6 +64,8 @@ class Left:
 
     runs: list[int] = field(default_factory=list)
     pages: list[int] = field(default_factory=list)
+    slots: list[str] = field(default_factory=list)
+    """The sources whose slot is to be begun."""
 
 
 def reconcile() -> Left:
@@ -56,7 +78,7 @@ def reconcile() -> Left:
                 status__in=Run.ACTIVE,
                 fetched_at=None,
                 due_at__lt=Now(),
-                queued_at__lt=Now() - timedelta(seconds=5),
+                queued_at__lt=Now() - JUST_QUEUED,
             )
             .values_list("pk", flat=True)
             .order_by("pk")
@@ -74,6 +96,8 @@ def reconcile() -> Left:
         finish_if_done(run_id)
     with connection.cursor() as cursor:
         cursor.execute(SCHEDULES)
+        cursor.execute(LOST_SLOTS, {"lost_after": LOST_AFTER})
+        left.slots = [slug for (slug,) in cursor.fetchall()]
     priced = reprice_due()
     Pulse.objects.update_or_create(
         name="reconcile",

@@ -102,6 +102,8 @@ def normalize(self: PageTask, page_id: int) -> None:
 def reconcile() -> None:
     """Dead workers' runs are taken over, lost messages sent again, stale prices leave the consensus."""
     left = reconciling.reconcile()
+    for slug in left.slots:
+        start(slug)
     for run_id in left.runs:
         send(fetch, run_id)
     for page_id in left.pages:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.conf import settings as django_settings
@@ -171,6 +172,25 @@ def test_a_worker_killed_in_mid_sweep_is_taken_over_and_nothing_is_lost(market, 
     assert [call.params["page"] for call in market.calls] == ["1", "2", "3", "3", "4"]
 
 
+def test_a_worker_that_dies_behind_the_last_page_leaves_nothing_to_be_fetched_again(market, undisturbed):
+    class Died(BaseException):
+        """SIGKILL, as far as the code behind it is concerned."""
+
+    def die_behind_the_last(page_id: int) -> None:
+        pipeline.normalize(page_id)
+        if RawPayload.objects.count() == PAGES:
+            raise Died
+
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    with pytest.raises(Died):
+        tasks.carry(run.pk, die_behind_the_last)
+    tasks.carry(run.pk, pipeline.normalize)
+    run.refresh_from_db()
+    assert (run.status, run.pages, run.processed) == ("completed", PAGES, COINS)
+    assert [call.params["page"] for call in market.calls] == ["1", "2", "3", "4"]
+    assert tables() == undisturbed
+
+
 def test_every_message_lost_in_mid_load_needs_no_hand(market, workers, undisturbed, servers: Throwaway):
     import redis
 
@@ -319,6 +339,39 @@ def test_two_beats_make_one_run_per_slot(tables):
         assert runs.cancel(run)
         assert runs.start_slot("coingecko") is None, "the slot has had its run"
         Run.objects.filter(pk=run.pk).update(slot=run.slot.replace(year=2000 + slot))
+
+
+def test_a_slot_whose_message_was_lost_is_made_up_for(tables, monkeypatch):
+    from django_celery_beat.models import PeriodicTask
+
+    sent: list[int] = []
+    monkeypatch.setattr(tasks, "send", lambda task, *args: sent.extend(args if task is tasks.fetch else ()))
+    schedule = PeriodicTask.objects.filter(name="ingest coingecko")
+    PeriodicTask.objects.exclude(name="ingest coingecko").update(enabled=False)
+
+    tasks.reconcile()
+    assert not Run.objects.exists(), "its first slot is still to come"
+
+    # Beat says that it sent, and nobody has heard of it: the database, or the broker, was away.
+    schedule.update(last_run_at=Now() - 2 * reconciling.LOST_AFTER)
+    tasks.reconcile()
+    run = Run.objects.get()
+    assert (run.source.slug, run.trigger, sent) == ("coingecko", "schedule", [run.pk])
+    Run.objects.update(queued_at=Now() - timedelta(hours=2))
+    sent.clear()
+    assert reconciling.reconcile().slots == [], "a run that is under way is its slot's"
+
+    # The run ends. Within the interval nothing is due; an interval and a little later something was lost again.
+    assert runs.cancel(run)
+    assert reconciling.reconcile().slots == []
+    interval = timedelta(seconds=run.source.interval_seconds)
+    Run.objects.update(finished_at=Now() - interval - 2 * reconciling.LOST_AFTER)
+    assert reconciling.reconcile().slots == ["coingecko"]
+    schedule.update(enabled=False)
+    assert reconciling.reconcile().slots == []
+    schedule.update(enabled=True)
+    Source.objects.filter(slug="coingecko").update(enabled=False)
+    assert reconciling.reconcile().slots == []
 
 
 def test_a_cancelled_run_stops_after_its_page_and_the_next_goes_on(market):
