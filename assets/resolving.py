@@ -52,7 +52,9 @@ def resolve_all(dry_run: bool = False) -> Resolved:
 
     One transaction, in which nobody else decides about identities.
     """
-    with transaction.atomic():
+    with transaction.atomic(), connection.cursor() as cursor:
+        # The rule thinks for longer than an idle transaction is given elsewhere.
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         lock_identities()
         neighbours = Neighbours()
         around = neighbours.everything()
