@@ -127,7 +127,8 @@ def store_page(run: Run, lease: Lease, page: Page) -> RawPayload:
             headers=dict(page.headers),
             meta=dict(page.meta),
             body_id=digest,
-            received_at=page.received_at,
+            # By PostgreSQL's clock: workers with clocks of their own must agree on what waits for how long.
+            received_at=Now(),
             state=RawPayload.State.FAILED if page.broken else RawPayload.State.STORED,
             error=page.broken,
         )
