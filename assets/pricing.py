@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 from psycopg2.extras import Json
@@ -66,7 +66,11 @@ def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute("SELECT id FROM assets_asset WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [ids])
-        copy_rows(cursor, "repricing", REPRICING, priced(ids, now or datetime.now(UTC)))
+        if now is None:
+            # PostgreSQL's clock: one worker's that is wrong would take fresh quotes for stale.
+            cursor.execute("SELECT clock_timestamp()")
+            now = cursor.fetchone()[0]
+        copy_rows(cursor, "repricing", REPRICING, priced(ids, now))
         cursor.execute(REPRICE)
 
 
