@@ -365,7 +365,7 @@ if CELERY_BROKER_URL.startswith(("redis", "unix")):
         "global_keyprefix": "cryptoetl:",
     }
 CELERY_DB_REUSE_MAX = 1000
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "cryptoetl.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_ENABLE_REMOTE_CONTROL = True
 CELERY_TIMEZONE = "UTC"

@@ -22,6 +22,10 @@ from ingestion import lease, reconciling, tasks
 from ingestion.models import RawPayload, Reject, Run
 
 
+WORKER = ("celery", "-A", "cryptoetl", "worker", "-Q", "fetch,normalize,maintenance", "--without-mingle")
+BEAT = ("celery", "-A", "cryptoetl", "beat", "--pidfile=")
+
+
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> float:
     """The seconds that it took until the condition held."""
     began = time.monotonic()
@@ -56,12 +60,10 @@ class Crew:
 
     def start(self, pool: int = 2, **environment: str) -> subprocess.Popen[bytes]:
         """A worker for every queue."""
-        queues = ("-c", str(pool), "-Q", "fetch,normalize,maintenance", "--without-mingle")
-        return self.python("-m", "celery", "-A", "cryptoetl", "worker", *queues, **environment)
+        return self.python("-m", *WORKER, "-c", str(pool), **environment)
 
     def start_beat(self, **environment: str) -> subprocess.Popen[bytes]:
-        scheduler = ("--scheduler", "django_celery_beat.schedulers:DatabaseScheduler", "--pidfile=")
-        return self.python("-m", "celery", "-A", "cryptoetl", "beat", *scheduler, **environment)
+        return self.python("-m", *BEAT, **environment)
 
     def python(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
@@ -75,6 +77,10 @@ class Crew:
         )
         self.processes.append(process)
         return process
+
+    def under(self, clock: Path, *module: str, **environment: str) -> subprocess.Popen[bytes]:
+        """A module under a wall clock that is wrong by the seconds that the file holds."""
+        return self.python(str(Path(__file__).with_name("other_clock.py")), str(clock), *module, **environment)
 
     @property
     def log(self) -> str:

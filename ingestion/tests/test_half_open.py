@@ -85,7 +85,7 @@ def test_a_server_at_work_is_left_at_work(line, hurried):
         assert cursor.fetchone() == (1,)
 
 
-def test_a_reader_that_takes_its_time_is_left_to_it(line, hurried):
+def test_a_reader_that_takes_its_time_is_left_to_it(tables, hurried):
     class Slow:
         read = 0
 
@@ -95,7 +95,7 @@ def test_a_reader_that_takes_its_time_is_left_to_it(line, hurried):
             self.read += len(data)
 
     reader = Slow()
-    link = connect(line.url)
+    link = connect(database_url())
     with link.cursor() as cursor:
         cursor.copy_expert("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 30000)) TO STDOUT", reader)
     assert reader.read == 30_000 * 1001
