@@ -21,7 +21,6 @@ from cryptoetl.demo import ProviderServer
 from ingestion import lease, reconciling, tasks
 from ingestion.models import RawPayload, Reject, Run
 
-
 WORKER = ("celery", "-A", "cryptoetl", "worker", "-Q", "fetch,normalize,maintenance", "--without-mingle")
 BEAT = ("celery", "-A", "cryptoetl", "beat", "--pidfile=")
 
@@ -80,7 +79,8 @@ class Crew:
 
     def under(self, clock: Path, *module: str, **environment: str) -> subprocess.Popen[bytes]:
         """A module under a wall clock that is wrong by the seconds that the file holds."""
-        return self.python(str(Path(__file__).with_name("other_clock.py")), str(clock), *module, **environment)
+        script = str(Path(__file__).with_name("other_clock.py"))
+        return self.python(script, *module, CLOCK=str(clock), **environment)
 
     @property
     def log(self) -> str:

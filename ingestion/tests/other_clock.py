@@ -1,23 +1,23 @@
-"""Runs a module under a wall clock that is wrong: `python other_clock.py FILE MODULE ARGUMENTS...`.
+"""Runs a module under a wall clock that is wrong: `CLOCK=FILE python other_clock.py MODULE ARGUMENTS...`.
 
-FILE holds the seconds by which the clock is wrong, and may change at any time. Only what Python reads is moved: a
-stopwatch (`time.monotonic`) goes on, as it does on a machine whose clock is set.
+FILE holds the seconds by which the clock is wrong, and may change at any time; so may CLOCK, in a child. Only what
+Python reads is moved: a stopwatch (`time.monotonic`) goes on, as it does on a machine whose clock is set.
 """
 
 from __future__ import annotations
 
 import datetime
+import os
 import runpy
 import sys
 import time
 from pathlib import Path
 
-_file = Path(sys.argv[1])
 _real, _time, _time_ns = datetime.datetime, time.time, time.time_ns
 
 
 def wrong_by() -> float:
-    return float(_file.read_text() or 0)
+    return float(Path(os.environ["CLOCK"]).read_text() or 0)
 
 
 class _Meta(type):
@@ -63,6 +63,6 @@ if __name__ == "__main__":
     time.time = lambda: _time() + wrong_by()
     time.time_ns = lambda: _time_ns() + int(wrong_by() * 1e9)
     datetime.datetime = OtherDatetime
-    sys.argv = sys.argv[2:]
+    sys.argv = sys.argv[1:]
     sys.path[0] = str(Path.cwd())
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
