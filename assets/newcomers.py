@@ -6,7 +6,7 @@ Most of a first load are such. No rule is asked about them, because it would com
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection
@@ -24,11 +24,13 @@ def add(source: Source, newcomers: Sequence[tuple[AssetRecord, Collection[int]]]
     """Each (record, keys) is a listing in an asset of its own: source_asset_id -> (listing, asset)."""
     if not newcomers:
         return {}
-    now, interval = datetime.now(UTC), timedelta(seconds=source.interval_seconds)
+    interval = timedelta(seconds=source.interval_seconds)
     prefix = "" if source.identity_rank == 1 else f"{cell(source.slug)}:"
     placed: dict[str, tuple[int, int]] = {}
     assets, listings, keys = [], [], []
     with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now = cursor.fetchone()[0]
         asset_ids = numbers(cursor, "assets_asset", len(newcomers))
         listing_ids = numbers(cursor, "assets_listing", len(newcomers))
         for (record, filed), asset_id, listing_id in zip(newcomers, asset_ids, listing_ids, strict=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 from psycopg2.extras import Json
@@ -97,11 +97,15 @@ SELECT id FROM assets_asset WHERE fresh_until <= clock_timestamp() ORDER BY id L
 
 def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
     """The consensus of these assets is that of their quotes at `now`. Part of the caller's transaction."""
-    ids, now = sorted(asset_ids), now or datetime.now(UTC)
+    ids = sorted(asset_ids)
     if not ids:
         return
     with connection.cursor() as cursor:
         cursor.execute("SELECT id FROM assets_asset WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [ids])
+        if now is None:
+            # PostgreSQL's clock: one worker's that is wrong would take fresh quotes for stale.
+            cursor.execute("SELECT clock_timestamp()")
+            now = cursor.fetchone()[0]
         cursor.execute(REPRICE_SINGLE, {"ids": ids, "now": now})
         rest = sorted({*ids} - {row[0] for row in cursor.fetchall()})
         if rest:

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
+import kombu
 from celery import Celery
+from celery.app.amqp import AMQP
 from celery.signals import setup_logging
 from django.core.exceptions import ImproperlyConfigured
 
 from cryptoetl import alive
 from ingestion import heartbeat
 
+WAITS = {"interval_start": 1, "interval_step": 1, "interval_max": 2}
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryptoetl.settings")
 
-app = Celery("cryptoetl")
+
+class Connection(kombu.Connection):
+    """A broker that is back is found within two seconds: the waits between two tries don't grow to half a minute."""
+
+    def ensure_connection(self, *arguments: Any, **options: Any) -> Any:
+        return super().ensure_connection(*arguments, **{**WAITS, **options})
+
+
+class Amqp(AMQP):
+    Connection = Connection
+
+
+app = Celery("cryptoetl", amqp=Amqp)
 try:
     app.config_from_object("django.conf:settings", namespace="CELERY")
     app.conf.broker_url  # noqa: B018  # reads the settings now, so that a bad one is a sentence here and no traceback later

@@ -19,6 +19,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from cryptoetl.local.environment import embedded_environment
+from ingestion.half_open import WatchedConnection, WatchedCursor
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
@@ -136,11 +137,17 @@ DATABASES["default"] |= {
     "OPTIONS": {
         **DATABASES["default"].get("OPTIONS", {}),
         "application_name": "cryptoetl",
+        # A server that is gone is noticed by the kernel within half a minute, a line that swallows bytes by the watch.
         "connect_timeout": 5,
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
         "keepalives_count": 3,
-        "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=120000 -c statement_timeout=300000"
+        "tcp_user_timeout": 25_000,
+        "connection_factory": WatchedConnection,
+        "cursor_factory": WatchedCursor,
+        # No transaction waits for anything but its statements: one that is idle has lost its client, and gives its
+        # locks back in time for the takeover of its run.
+        "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=30000 -c statement_timeout=300000"
         " -c jit=off",
     },
 }
@@ -350,14 +357,15 @@ if CELERY_BROKER_URL.startswith(("redis", "unix")):
         "visibility_timeout": 900,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
-        "socket_timeout": 10,
+        # A line that swallows bytes: whoever waits gives up, and a worker that listens knocks and opens another.
+        "socket_timeout": 5,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
-        "health_check_interval": 10,
+        "health_check_interval": 5,
         "global_keyprefix": "cryptoetl:",
     }
 CELERY_DB_REUSE_MAX = 1000
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "cryptoetl.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_ENABLE_REMOTE_CONTROL = True
 CELERY_TIMEZONE = "UTC"

@@ -249,7 +249,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return None
     if moment is None:
         return None
-    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), 86_400.0)
+    # Counted from the source's own time: whose clock is wrong, theirs or ours, does not matter then.
+    now = http_date(headers.get("date")) or datetime.now(UTC)
+    return min(max((moment - now).total_seconds(), 0.0), 86_400.0)
 
 
 def http_date(value: str | None) -> datetime | None:

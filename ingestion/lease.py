@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Case, F, Q, When
 from django.db.models.functions import Coalesce, Now
 
@@ -45,6 +46,15 @@ class Lease:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        try:
+            self._give_back()
+        except (OperationalError, InterfaceError):
+            # The line broke, which may be why it ends here: over a new one the next holder need not wait for the lease.
+            connection.close()
+            with suppress(OperationalError, InterfaceError):
+                self._give_back()
+
+    def _give_back(self) -> None:
         Run.objects.filter(pk=self.run_id, lease_token=self.token).update(lease_token=None, lease_until=None)
 
     def _renew(self) -> None:

@@ -100,6 +100,7 @@ def begin_sweep(run: Run, lease: Lease) -> Checkpoint:
     return checkpoint
 
 
+#: The time of receipt is by PostgreSQL's clock: workers must agree on what waits for how long.
 STORE = """
 WITH held AS MATERIALIZED (
     SELECT id FROM ingestion_run
@@ -112,7 +113,7 @@ WITH held AS MATERIALIZED (
     INSERT INTO ingestion_rawpayload (run_id, source_id, sweep, number, cursor, url, status_code, headers, meta,
         body_id, received_at, state, error)
     SELECT %(run)s, %(source)s, %(sweep)s, %(number)s, %(cursor)s, %(url)s, %(status_code)s, %(headers)s, %(meta)s,
-        %(sha256)s, %(received_at)s, %(state)s, %(error)s
+        %(sha256)s, now(), %(state)s, %(error)s
     FROM held RETURNING id
 ), moved AS (
     UPDATE ingestion_checkpoint SET cursor = %(next)s, in_sweep = %(in_sweep)s, sweep = %(sweep)s, page_id = page.id,
@@ -158,7 +159,6 @@ def store_page(run: Run, lease: Lease, page: Page) -> int:
                     "status_code": page.status_code,
                     "headers": Json(dict(page.headers)),
                     "meta": Json(dict(page.meta)),
-                    "received_at": page.received_at,
                     "state": RawPayload.State.FAILED if page.broken else RawPayload.State.STORED,
                     "error": page.broken,
                     "next": page.final_cursor if whole else page.cursor,

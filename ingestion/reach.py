@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import select
 from contextlib import suppress
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 import psycopg2
@@ -15,6 +13,7 @@ from django.db import connections
 from kombu import Connection
 
 from ingestion import broker
+from ingestion.asking import ask
 from ingestion.heartbeat import Worker, present
 from ingestion.workers import QUEUES
 
@@ -23,43 +22,14 @@ PATIENCE = 0.8
 
 
 def database_trouble(seconds: float = PATIENCE) -> str:
-    """Why PostgreSQL gives no answer within that time, "" when it does.
-
-    On a connection of its own, and never blocking: a server that takes connections and says nothing would hold any
-    other client for as long as it likes.
-    """
-    parameters = connections["default"].get_connection_params()
-    parameters.pop("cursor_factory", None)
-    deadline = monotonic() + seconds
-    link: Any = None
+    """Why PostgreSQL gives no answer within that time, "" when it does."""
     try:
-        link = psycopg2.connect(**parameters, async_=True)
-        wait(link, deadline)
-        cursor = link.cursor()
-        cursor.execute("SELECT 1")
-        wait(link, deadline)
+        ask("SELECT 1", {}, seconds, **connections["default"].get_connection_params())
     except psycopg2.Error as error:
         return f"PostgreSQL can't be reached ({broker.reason(error)})."
     except TimeoutError:
         return f"PostgreSQL gives no answer within {seconds:g} s."
-    finally:
-        if link is not None:
-            link.close()
     return ""
-
-
-def wait(link: Any, deadline: float) -> None:
-    """Until the connection is ready for more. Raises TimeoutError."""
-    while (state := link.poll()) != psycopg2.extensions.POLL_OK:
-        left = deadline - monotonic()
-        handles = [link.fileno()]
-        ready = (
-            select.select(handles, [], [], max(left, 0))
-            if state == psycopg2.extensions.POLL_READ
-            else select.select([], handles, [], max(left, 0))
-        )
-        if not any(ready):
-            raise TimeoutError
 
 
 @dataclass(slots=True)

@@ -4,26 +4,36 @@
 - a page that was stored and never normalized is sent again, once its message has had time to arrive;
 - a source whose slot came and went without a run (beat's message was lost) is started;
 - a run whose work is all done, but whose last worker died before it could say so, is ended;
+- times that PostgreSQL's clock wrote before it was set back are cut to what they mean now;
 - an asset in whose consensus a quote has gone stale is priced again; an edited schedule reaches the source's row.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from assets.pricing import reprice_due
 from ingestion.finish import finish_if_done
+from ingestion.gate import OPEN_AT_MOST, PROBE_FOR
+from ingestion.lease import LASTS
 from ingestion.models import Pulse, RawPayload, Run
+
+log = logging.getLogger(__name__)
 
 #: A message that took longer than this is taken for lost. One sent twice finds nothing left to do.
 LOST_AFTER = timedelta(seconds=20)
 #: A run younger than this may still be on its way to a worker.
 JUST_QUEUED = timedelta(seconds=5)
+#: Two of them within this time are one.
+REPEATED = timedelta(seconds=1)
+#: A clock that went back by less was merely corrected.
+SET_BACK = timedelta(seconds=2)
 #: At most so many pages are sent again at a time; the rest follows.
 PAGES_AT_A_TIME = 1000
 
@@ -58,6 +68,23 @@ WHERE task.task = 'ingestion.tasks.start' AND task.enabled AND source.enabled
 """
 
 
+#: Nothing was written later than now. What was due is due by as much sooner as the clock was set back.
+AHEAD = (
+    """UPDATE ingestion_gate SET
+           recent_calls = ARRAY(SELECT least(at, now()) FROM unnest(recent_calls) AS at ORDER BY 1),
+           open_until = least(open_until, now() + %(open_at_most)s),
+           probing_until = least(probing_until, now() + %(probe_for)s)""",
+    """UPDATE ingestion_run SET
+           due_at = greatest(due_at - %(back)s, now()),
+           queued_at = least(queued_at, now()),
+           lease_until = least(lease_until, now() + %(lease)s)
+       WHERE status IN ('queued', 'running')""",
+    # Its slot comes a second time, and must not have had its run.
+    "UPDATE ingestion_run SET slot = NULL WHERE slot > now() AND source_id IN (SELECT id FROM assets_source)",
+    "UPDATE ingestion_rawpayload SET received_at = now() WHERE received_at > now() AND state = 'stored'",
+)
+
+
 @dataclass(slots=True)
 class Left:
     """What is to be sent again."""
@@ -68,8 +95,29 @@ class Left:
     """The sources whose slot is to be begun."""
 
 
+def just_done() -> bool:
+    """Someone was here a moment ago."""
+    return Pulse.objects.filter(name="reconcile", at__gt=Now() - REPEATED, at__lte=Now()).exists()
+
+
+def mend_times() -> None:
+    """After PostgreSQL's clock was set back, nothing waits for the time by which it was."""
+    with transaction.atomic():
+        pulse = Pulse.objects.select_for_update().annotate(now=Now()).filter(name="reconcile").first()
+        if pulse is None or pulse.at < pulse.now + SET_BACK:
+            return
+        back = pulse.at - pulse.now
+        log.warning("PostgreSQL's clock was set back", extra={"seconds": back.total_seconds()})
+        values = {"back": back, "lease": LASTS, "open_at_most": OPEN_AT_MOST, "probe_for": PROBE_FOR}
+        with connection.cursor() as cursor:
+            for statement in AHEAD:
+                cursor.execute(statement, values)
+        Pulse.objects.filter(at__gt=Now()).update(at=Now())
+
+
 def reconcile() -> Left:
     """The database is in order; what still needs a worker is returned to be sent."""
+    mend_times()
     unheld = Q(lease_token=None) | Q(lease_until__lt=Now())
     left = Left(
         runs=list(

@@ -131,7 +131,5 @@ def create_schedules() -> None:
             interval=interval,
             args=str(args).replace("'", '"'),
             queue="maintenance",
-            # A message that waited longer than its interval would only repeat its successor.
-            expire_seconds=int(every.total_seconds()),
             description="Created with the system; changes made here stay.",
         )

@@ -98,9 +98,13 @@ def normalize(self: PageTask, page_id: int) -> None:
         pipeline.normalize(page_id)
 
 
-@shared_task(base=CarefulTask)
-def reconcile() -> None:
+@shared_task(bind=True, base=CarefulTask)
+def reconcile(self: CarefulTask) -> None:
     """Dead workers' runs are taken over, lost messages sent again, stale prices leave the consensus."""
+    # What beat sent while no worker was there would only repeat itself. Its messages have no time at which they expire,
+    # for that is compared with the clock of the worker: one whose clock is ahead would throw all of them away.
+    if not self.request.called_directly and reconciling.just_done():
+        return
     left = reconciling.reconcile()
     for slug in left.slots:
         start(slug)

@@ -39,6 +39,11 @@ SETTINGS = {
     "autovacuum_vacuum_scale_factor": "0.1",
     "autovacuum_analyze_scale_factor": "0.05",
     "password_encryption": "scram-sha-256",
+    # A client that is gone leaves no lock behind for long.
+    "client_connection_check_interval": "10s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "lc_messages": "C",

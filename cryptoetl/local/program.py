@@ -62,15 +62,7 @@ def argv_of(name: str, state: dict[str, Any]) -> list[str]:
             "--without-mingle",
         ]
     if name == "beat":
-        return [
-            "celery",
-            "-A",
-            "cryptoetl",
-            "beat",
-            "--scheduler",
-            "django_celery_beat.schedulers:DatabaseScheduler",
-            "--pidfile=",
-        ]
+        return ["celery", "-A", "cryptoetl", "beat", "--pidfile="]
     if name == "provider":
         return ["cryptoetl.demo", "serve", "--port", str(state["provider_port"])]
     raise Trouble(f"There is no program {name!r} here.")

@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from assets.models import Source
+from conftest import empty_tables
 from cryptoetl.demo import ProviderServer
 from ingestion import pipeline, tasks
 from ingestion.errors import Unavailable
 from ingestion.models import Gate, Run
 from ingestion.runs import start_run
+from ingestion.tests import crew
 from ingestion.tests.commands import Manage
+
+COINS = 1000
+PAGES = 4
 
 
 @pytest.fixture
@@ -35,6 +40,35 @@ def point_at(server: ProviderServer, settings) -> None:
     settings.ETL_RATE_LIMIT_REQUESTS = 10_000
     settings.ETL_BACKOFF_SECONDS = 0.0
     settings.COINGECKO_COINS = 1000
+
+
+@pytest.fixture
+def market(tables, settings) -> Iterator[ProviderServer]:
+    """A thousand coins in four pages, whose figures stand still, so that every run of them ends in the same tables."""
+    with ProviderServer(generated=COINS) as server:
+        point_at(server, settings)
+        server.warm()
+        yield server
+
+
+@pytest.fixture
+def workers(market) -> Iterator[crew.Crew]:
+    from cryptoetl.celery import app
+
+    app.control.purge()
+    processes = crew.Crew(market)
+    yield processes
+    processes.stop()
+
+
+@pytest.fixture
+def undisturbed(market) -> list[tuple]:
+    """The tables as a run leaves them that nothing happens to; they are empty again."""
+    run_to_end("coingecko")
+    result = crew.tables()
+    empty_tables()
+    market.forget_calls()
+    return result
 
 
 @pytest.fixture

@@ -6,153 +6,24 @@ A clock is never waited for: where a lease has to run out, its time is set back 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.conf import settings as django_settings
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
-from assets.models import PricePoint, Quote, Source
-from conftest import empty_tables
-from cryptoetl.demo import Fault, ProviderServer
+from assets.models import Quote, Source
+from cryptoetl.demo import Fault
 from cryptoetl.local.throwaway import Throwaway
 from ingestion import lease, pipeline, reconciling, replaying, runs, tasks
-from ingestion.models import Checkpoint, RawPayload, Reject, Run
-from ingestion.tests.conftest import point_at, run_to_end
+from ingestion.models import Checkpoint, RawPayload, Run
+from ingestion.tests.conftest import COINS, PAGES, run_to_end
+from ingestion.tests.crew import nothing_is_left_open, pass_time, reconcile_until_ended, tables, wait_for
 
 pytestmark = pytest.mark.faults
-
-COINS = 1000
-PAGES = 4
-
-
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.05)
-
-
-@pytest.fixture
-def market(tables, settings) -> Iterator[ProviderServer]:
-    """A thousand coins in four pages, whose figures stand still, so that every run of them ends in the same tables."""
-    with ProviderServer(generated=COINS) as server:
-        point_at(server, settings)
-        server.warm()
-        yield server
-
-
-class Workers:
-    """Real worker processes on the test's database and broker."""
-
-    def __init__(self, market: ProviderServer) -> None:
-        database = connection.settings_dict
-        where = os.environ["DATABASE_URL"].rsplit("/", 1)[0]
-        self.environment = {
-            **os.environ,
-            "DATABASE_URL": f"{where}/{database['NAME']}",
-            "COINGECKO_BASE_URL": market.url("coingecko"),
-            "COINPAPRIKA_BASE_URL": market.url("coinpaprika"),
-            "CSV_SOURCE_PATH": market.url("csv"),
-            "ETL_RATE_LIMIT_REQUESTS": "10000",
-            "ETL_BACKOFF_SECONDS": "0.01",
-            "LOG_LEVEL": "WARNING",
-            "DJANGO_SETTINGS_MODULE": "cryptoetl.settings",
-        }
-        self.processes: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "celery", "-A", "cryptoetl", "worker"),
-                *("-c", "2", "-Q", "fetch,normalize,maintenance", "--without-mingle"),
-            ],
-            cwd=django_settings.BASE_DIR,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        self.processes.append(process)
-        return process
-
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
-        """SIGKILL to the worker and its pool, as a power cut."""
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-    def stop(self) -> None:
-        for process in self.processes:
-            if process.poll() is None:
-                self.kill(process)
-
-
-@pytest.fixture
-def workers(market) -> Iterator[Workers]:
-    from cryptoetl.celery import app
-
-    app.control.purge()
-    crew = Workers(market)
-    yield crew
-    crew.stop()
-
-
-def tables() -> list[tuple]:
-    """What a reader can see, without what depends on when and in how many attempts it came."""
-    quotes = Quote.objects.order_by("listing__source_asset_id").values_list(
-        "listing__source_asset_id",
-        "asset__slug",
-        "price_usd",
-        "market_cap",
-        "rank",
-        "observed_at",
-        "digest",
-        "asset__price_usd",
-    )
-    return [*quotes, (PricePoint.objects.count(), Reject.objects.count())]
-
-
-@pytest.fixture
-def undisturbed(market) -> list[tuple]:
-    """The tables as a run leaves them that nothing happens to; they are empty again."""
-    run_to_end("coingecko")
-    result = tables()
-    empty_tables()
-    market.forget_calls()
-    return result
-
-
-def pass_time() -> None:
-    """The leases of the dead have run out, what was sent is taken for lost."""
-    Run.objects.filter(lease_until__isnull=False).update(lease_until=Now() - lease.LASTS)
-    Run.objects.update(due_at=Now() - reconciling.LOST_AFTER, queued_at=Now() - reconciling.LOST_AFTER)
-    RawPayload.objects.update(received_at=Now() - 2 * reconciling.LOST_AFTER)
-
-
-def reconcile_until_ended(run: Run) -> None:
-    def ended() -> bool:
-        pass_time()
-        tasks.reconcile()
-        run.refresh_from_db()
-        return run.finished_at is not None
-
-    deadline = time.monotonic() + 90
-    while not ended():
-        assert time.monotonic() < deadline, f"{run.status} {run.error}"
-        time.sleep(0.5)
-
-
-def nothing_is_left_open() -> None:
-    assert not Run.objects.filter(status__in=Run.ACTIVE).exists()
-    assert not RawPayload.objects.filter(state=RawPayload.State.STORED).exists()
 
 
 def test_a_worker_killed_in_mid_sweep_is_taken_over_and_nothing_is_lost(market, workers, undisturbed):

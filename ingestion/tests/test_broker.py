@@ -1,0 +1,72 @@
+"""The broker forgets everything, goes away, comes back: with no hand, and soon."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.db.models.functions import Now
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from assets.models import Source
+from cryptoetl.demo import Fault
+from ingestion import broker, reconciling, runs, tasks
+from ingestion.models import Pulse, RawPayload, Run
+from ingestion.tests.crew import nothing_is_left_open, tables, wait_for
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+def often(market) -> None:
+    """Beat sends nothing but the reconciler's message, every second."""
+    PeriodicTask.objects.update(enabled=False)
+    second, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
+    PeriodicTask.objects.filter(task="ingestion.tasks.reconcile").update(enabled=True, interval=second)
+
+
+def flush(url: str) -> None:
+    with broker.redis_client(url) as client:
+        client.flushall()
+
+
+def test_everything_in_redis_is_flushed_under_workers_and_beat_in_mid_load(market, undisturbed, workers, often):
+    market.fail("coingecko", Fault.SLOW_START, match={"page": 3}, delay=2)
+    workers.start()
+    workers.start_beat()
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    tasks.send(tasks.fetch, run.pk)
+    wait_for(lambda: len(market.calls) >= 3, "page 3 was asked for")
+    flush(workers.environment["REDIS_URL"])
+
+    def ended():
+        # The messages about its pages are taken for lost.
+        RawPayload.objects.update(received_at=Now() - reconciling.LOST_AFTER)
+        return Run.objects.get(pk=run.pk).finished_at
+
+    wait_for(ended, "the run went on", 60)
+    assert Run.objects.get(pk=run.pk).status == "completed"
+    assert tables() == undisturbed
+    nothing_is_left_open()
+    # What comes later, too.
+    flush(workers.environment["REDIS_URL"])
+    later = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    wait_for(lambda: Run.objects.get(pk=later.pk).finished_at, "the next run was found and carried out", 60)
+
+
+def test_redis_was_away_for_a_while_and_the_next_task_is_carried_out_within_ten_seconds(market, workers, servers):
+    workers.start(LOG_LEVEL="ERROR")
+    tasks.send(tasks.reconcile)
+    wait_for(lambda: Pulse.objects.filter(name="reconcile").exists(), "a task was carried out")
+    servers.kill("redis")
+    try:
+        wait_for(lambda: workers.log.count("Trying again in") >= 4, "the worker looks for it", 60)
+    finally:
+        servers.start_redis()
+    Pulse.objects.all().delete()
+    tasks.send(tasks.reconcile)
+    took = wait_for(lambda: Pulse.objects.filter(name="reconcile").exists(), "the next task was carried out", 60)
+    waits = [float(seconds) for seconds in re.findall(r"Trying again in ([\d.]+) seconds", workers.log)]
+    # They would grow to half a minute.
+    assert max(waits) <= 2
+    assert took < 10
