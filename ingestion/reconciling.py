@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from assets import store
 from assets.pricing import reprice_due
 from ingestion.finish import finish_if_done
 from ingestion.gate import OPEN_AT_MOST, PROBE_FOR
@@ -146,6 +147,8 @@ def reconcile() -> Left:
         cursor.execute(SCHEDULES)
         cursor.execute(LOST_SLOTS, {"lost_after": LOST_AFTER})
         left.slots = [slug for (slug,) in cursor.fetchall()]
+    # The next month's, too, so that no load has to wait for it on the first of the month.
+    store.ensure_partitions(datetime.now(UTC) + ahead for ahead in (timedelta(), timedelta(days=3)))
     priced = reprice_due()
     Pulse.objects.update_or_create(
         name="reconcile",
