@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
@@ -109,7 +110,7 @@ def mend_times() -> None:
             return
         back = pulse.at - pulse.now
         log.warning("PostgreSQL's clock was set back", extra={"seconds": back.total_seconds()})
-        values = {"back": back, "lease": LASTS, "open_at_most": OPEN_AT_MOST, "probe_for": PROBE_FOR}
+        values: dict[str, Any] = {"back": back, "lease": LASTS, "open_at_most": OPEN_AT_MOST, "probe_for": PROBE_FOR}
         with connection.cursor() as cursor:
             for statement in AHEAD:
                 cursor.execute(statement, values)
@@ -145,7 +146,7 @@ def reconcile() -> Left:
         finish_if_done(run_id)
     with connection.cursor() as cursor:
         cursor.execute(SCHEDULES)
-        cursor.execute(LOST_SLOTS, {"lost_after": LOST_AFTER})
+        cursor.execute(LOST_SLOTS, {"lost_after": LOST_AFTER})  # type: ignore[dict-item]
         left.slots = [slug for (slug,) in cursor.fetchall()]
     # The next month's, too, so that no load has to wait for it on the first of the month.
     store.ensure_partitions(datetime.now(UTC) + ahead for ahead in (timedelta(), timedelta(days=3)))
