@@ -12,7 +12,7 @@ CHECK_ENV := env ENV_FILE=/dev/null DEBUG=false HTTPS=true ALLOWED_HOSTS=example
 JOBS_ARGS := --numprocesses $(or $(JOBS),auto) --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo logs verify test test-coverage check bench lock env run-requirements dev-requirements
+.PHONY: help up down demo logs verify test test-coverage check bench soak lock env run-requirements dev-requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ check: dev-requirements ## format, lint, import rules, types, missing migrations
 
 bench: dev-requirements ## measure, print a table and write bench.json
 	@$(PY) -m bench
+
+soak: run-requirements ## run the demo at ten times its cadence for MINUTES=10 and see whether anything grows
+	@$(LOCAL) soak
 
 env: run-requirements ## write a .env with generated passwords for docker compose
 	@$(LOCAL) env
