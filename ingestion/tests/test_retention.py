@@ -21,9 +21,16 @@ POINTS = "assets_price_point"
 def months() -> set[str]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'assets_price_point'::regclass"
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent::regclass::text = %s", [POINTS]
         )
         return {name for (name,) in cursor.fetchall()}
+
+
+def stood_on() -> set[int]:
+    """The pages of current quotes."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT page_id FROM assets_quote")
+        return {page for (page,) in cursor.fetchall()}
 
 
 @pytest.fixture
