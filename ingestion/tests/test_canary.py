@@ -248,3 +248,27 @@ def test_no_command_shows_the_key(crew, echo, tables, command):
     assert echo.sent
     assert "CoinGecko" in ran.stdout
     assert not holds(ran.stdout + ran.stderr)
+
+
+LOGS = """
+import logging
+import django
+django.setup()
+from django.conf import settings
+key = settings.COINGECKO_API_KEY
+log = logging.getLogger("ingestion.somewhere")
+log.warning("a key in the text: %s", key)
+log.warning("and beside it", extra={"one": key, "many": [key], "deep": {"er": {key: key}}})
+try:
+    raise ValueError(f"the key is {key}")
+except ValueError:
+    log.exception("an exception with a key")
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_log_line_holds_no_key_wherever_it_stood(form, crew, tables):
+    assert crew.python("-c", LOGS, LOG_FORMAT=form).wait(60) == 0
+    assert "an exception with a key" in crew.log
+    assert crew.log.count("[redacted]") >= 5
+    assert not holds(crew.log)
