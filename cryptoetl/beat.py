@@ -16,6 +16,8 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 class Entry(ModelEntry):
     """One periodic task, whose last time is never ahead of the clock."""
 
+    last_run_at: datetime
+
     def __init__(self, model: Any, app: Any = None) -> None:
         super().__init__(model, app=app)
         self.not_ahead_of(timezone.now())

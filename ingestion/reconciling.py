@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
@@ -86,7 +87,7 @@ def mend_times() -> None:
             return
         back = pulse.at - pulse.now
         log.warning("PostgreSQL's clock was set back", extra={"seconds": back.total_seconds()})
-        values = {"back": back, "lease": LASTS, "open_at_most": OPEN_AT_MOST, "probe_for": PROBE_FOR}
+        values: dict[str, Any] = {"back": back, "lease": LASTS, "open_at_most": OPEN_AT_MOST, "probe_for": PROBE_FOR}
         with connection.cursor() as cursor:
             for statement in AHEAD:
                 cursor.execute(statement, values)
