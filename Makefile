@@ -12,7 +12,8 @@ CHECK_ENV := env ENV_FILE=/dev/null DEBUG=false HTTPS=true ALLOWED_HOSTS=example
 JOBS_ARGS := --numprocesses $(or $(JOBS),auto) --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo logs verify test test-coverage torture check bench lock env run-requirements dev-requirements bench-requirements
+.PHONY: help up down demo logs verify test test-coverage torture check bench soak lock env
+.PHONY: run-requirements dev-requirements bench-requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +54,9 @@ check: dev-requirements ## format, lint, import rules, types, missing migrations
 
 bench: bench-requirements ## measure, print a table, write bench.json and its chart; SIZE=full takes an hour
 	@$(PY) -m bench
+
+soak: run-requirements ## run the demo at ten times its cadence for MINUTES=10 and see whether anything grows
+	@$(LOCAL) soak
 
 env: run-requirements ## write a .env with generated passwords for docker compose
 	@$(LOCAL) env

@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce, Now
 
 from assets.models import Source as SourceRow
 from ingestion import sweeps
+from ingestion.logs import presentable
 from ingestion.models import RawPayload, Run
 from ingestion.sources import BY_SLUG
 
@@ -30,7 +31,7 @@ def fetched(run_id: int, outcome: str, error: str = "") -> None:
         started_at=Coalesce("started_at", Now()),
         status=Run.Status.RUNNING,
         outcome=outcome,
-        error=error[:2000],
+        error=presentable(error)[:2000],
     )
     finish_if_done(run_id)
 

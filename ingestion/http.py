@@ -22,7 +22,7 @@ from assets.models import Source as SourceRow
 from ingestion import gate
 from ingestion.errors import RateLimited, Refused, Unavailable
 from ingestion.gate import Limits
-from ingestion.logs import redact
+from ingestion.logs import REDACTED, redact
 from ingestion.source import HttpFile, HttpResponse, Source
 
 DEADLINE = 120.0
@@ -71,7 +71,8 @@ class SourceHttp:
                 body += chunk
             self._succeeded()
             return HttpResponse(
-                body=bytes(body),
+                # As received, but for our own key, which some sources repeat.
+                body=without(bytes(body), self.secrets),
                 url=redact(url, self.secrets),
                 received_at=datetime.now(UTC),
                 status_code=answer.status_code,
@@ -123,18 +124,19 @@ class SourceHttp:
             target = urljoin(url, answer.headers["location"])
             answer.close()
             if urlsplit(target).netloc != urlsplit(url).netloc:
+                host = urlsplit(target).netloc.rpartition("@")[2]
                 raise Refused(
-                    f"{self.row.title} redirects to another host, {urlsplit(target).netloc}: the key stays here."
+                    redact(f"{self.row.title} redirects to another host, {host}: the key stays here.", self.secrets)
                 )
             url = target
         else:
-            raise Refused(f"{self.row.title} redirects in a circle at {urlsplit(url).path}.")
+            raise Refused(redact(f"{self.row.title} redirects in a circle at {urlsplit(url).path}.", self.secrets))
         if answer.status_code != 200:
             try:
                 text = b"".join(self._chunks(answer))[:20_000].decode(errors="replace")
             finally:
                 answer.close()
-            raise self._error(answer, redact(text, self.secrets), urlsplit(url).path)
+            raise self._error(answer, redact(text, self.secrets), redact(urlsplit(url).path, self.secrets))
         return answer
 
     def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
@@ -177,6 +179,13 @@ class SourceHttp:
         if status == 404:
             return Refused(f"{self.row.title} knows no {path} (HTTP 404){said}")
         return Refused(f"{self.row.title} refuses with HTTP {status}{said}")
+
+
+def without(body: bytes, secrets: tuple[str, ...]) -> bytes:
+    """The body without any of the secrets."""
+    for secret in secrets:
+        body = body.replace(secret.encode(), REDACTED.encode())
+    return body
 
 
 def post_json(url: str, message: Mapping[str, object]) -> None:

@@ -26,6 +26,13 @@ def redact(text: str, secrets: tuple[str, ...]) -> str:
     return text
 
 
+def presentable(text: str) -> str:
+    """The text without any secret that this process knows: for what is kept of an error that is not a source's."""
+    from django.conf import settings
+
+    return redact(text, settings.SECRETS)
+
+
 def about(**names: object) -> AbstractContextManager[object]:
     """Within it, every log line carries these names (run_id, source, request_id)."""
     return structlog.contextvars.bound_contextvars(**names)
@@ -40,6 +47,10 @@ def configure(config: Mapping[str, Any]) -> None:
 
     def to_json(_: object, __: str, event: dict[str, Any]) -> str:
         return orjson.dumps(event, default=str).decode()
+
+    def rendered(logger: Any, name: str, event: dict[str, Any]) -> str:
+        # Once more: what is inside of lists, and what the renderer itself writes down of an exception.
+        return redact(last(logger, name, event), secrets)
 
     console = config["format"] == "console"
     last: Any = (
@@ -71,7 +82,7 @@ def configure(config: Mapping[str, Any]) -> None:
                         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                         *exception,
                         cut_secrets,
-                        last,
+                        rendered,
                     ],
                 }
             },

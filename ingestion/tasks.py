@@ -26,7 +26,7 @@ from ingestion import alerts, finish, pipeline, reconciling, retention, runs
 from ingestion.errors import BudgetSpent, Malformed, RateLimited, Refused, Unavailable
 from ingestion.gate import CircuitOpen, Throttled
 from ingestion.lease import LeaseLost, claim
-from ingestion.logs import about
+from ingestion.logs import about, presentable
 from ingestion.models import Run
 
 log = logging.getLogger(__name__)
@@ -38,10 +38,23 @@ LONGEST_BACKOFF = 600.0
 
 
 class CarefulTask(Task):
-    """Begins with database connections that work: Celery would keep one that broke in an earlier task."""
+    """Begins with database connections that work: Celery would keep one that broke in an earlier task.
+
+    Ends without a key in its hand: an exception's text goes to logs, and with every event to whoever listens.
+    """
 
     def before_start(self, *_: object) -> None:
         close_old_connections()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # By way of Celery's own __call__ a task in a worker would take itself for one that was called directly.
+        call = super().__call__ if self.request.called_directly else self.run
+        try:
+            return call(*args, **kwargs)
+        except Exception as error:
+            if (said := presentable(str(error))) == str(error):
+                raise
+            raise RuntimeError(f"{type(error).__name__}: {said}").with_traceback(error.__traceback__) from None
 
 
 class PageTask(CarefulTask):

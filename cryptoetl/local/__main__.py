@@ -21,6 +21,7 @@ def main() -> int:
     commands.add_parser("verify", help="look at the running copy from outside; exit 1 if anything fails")
     demo = commands.add_parser("demo", help="the same system with data of its own, without network or keys")
     demo.add_argument("--down", action="store_true", help="stop the demo and remove its folder")
+    commands.add_parser("soak", help="run the demo at ten times its cadence and see whether anything grows")
     commands.add_parser("env", help="write a .env with generated passwords for docker compose")
     arguments = parser.parse_args()
     # A name that the terminal's encoding can't show must not be the end of a start.
@@ -61,6 +62,10 @@ def _action(arguments: argparse.Namespace) -> Callable[[], int]:
         from cryptoetl.local import demo
 
         return demo.remove if arguments.down else demo.demo
+    if arguments.command == "soak":
+        from cryptoetl.local.soak import soak
+
+        return soak
     from cryptoetl.local.dotenv import write
 
     return write

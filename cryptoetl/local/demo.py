@@ -8,6 +8,7 @@ import shutil
 from cryptoetl.local import ports
 from cryptoetl.local.down import stop
 from cryptoetl.local.environment import folder_for, given
+from cryptoetl.local.folder import Folder
 from cryptoetl.local.plan import Plan
 from cryptoetl.local.trouble import Trouble
 from cryptoetl.local.up import already_running, start
@@ -26,12 +27,14 @@ def demo() -> int:
     plan = Plan(folder, ports.read_port(chosen) if chosen else FIRST_PORT, demo=True)
     if (code := already_running(plan)) is not None:
         return code
-    if not chosen:
-        plan.port = ports.first_free(FIRST_PORT)
-    provider = ports.server_port(state.get("provider_port"))
-    plan.provider_port = provider
+    return start(planned(folder, plan.port if chosen else ports.first_free(FIRST_PORT), INTERVAL_SECONDS))
+
+
+def planned(folder: Folder, port: int, interval: int) -> Plan:
+    """A system of its own, whose every source is the local server, asked each `interval` seconds."""
+    provider = ports.server_port(folder.read_state().get("provider_port"))
     base = f"http://{ports.LOOPBACK}:{provider}"
-    plan.extra = {
+    environment = {
         "CRYPTOETL_DEMO": "1",
         # Its own environment alone: what the user keeps in `.env` is meant for the real system.
         "ENV_FILE": os.devnull,
@@ -42,9 +45,9 @@ def demo() -> int:
         "COINPAPRIKA_API_KEY": "",
         "COINPAPRIKA_BASE_URL": f"{base}/coinpaprika/v1",
         "CSV_SOURCE_PATH": f"{base}/csv/exchange.csv",
-        "ETL_INTERVAL_SECONDS": str(INTERVAL_SECONDS),
+        "ETL_INTERVAL_SECONDS": str(interval),
     }
-    return start(plan)
+    return Plan(folder, port, demo=True, provider_port=provider, extra=environment)
 
 
 def remove() -> int:

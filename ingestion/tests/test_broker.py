@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db.models.functions import Now
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
@@ -12,6 +14,7 @@ from assets.models import Source
 from cryptoetl.demo import Fault
 from ingestion import broker, reconciling, runs, tasks
 from ingestion.models import Pulse, RawPayload, Run
+from ingestion.tests.browsing import Browser
 from ingestion.tests.crew import nothing_is_left_open, tables, wait_for
 
 pytestmark = pytest.mark.faults
@@ -70,3 +73,30 @@ def test_redis_was_away_for_a_while_and_the_next_task_is_carried_out_within_ten_
     # They would grow to half a minute.
     assert max(waits) <= 2
     assert took < 10
+
+
+def test_without_a_broker_reading_goes_on_and_what_is_asked_for_is_carried_out_later(
+    market, undisturbed, workers, often, servers, client, settings
+):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    client.force_login(get_user_model().objects.create_superuser("root", password="known to root"))
+    servers.kill("redis")
+    try:
+        for path, within in (("/data", 1.0), ("/health", 1.0)):
+            began = time.monotonic()
+            answer = client.get(path)
+            assert (answer.status_code, time.monotonic() - began < within) == (200, True), path
+        assert answer.json()["status"] == "degraded"
+        began = time.monotonic()
+        said = Browser(client).act("run_now", [Source.objects.get(slug="coingecko")])
+        assert time.monotonic() - began < 2
+        assert "The broker" in said[0]
+    finally:
+        servers.start_redis()
+    run = Run.objects.get()
+    assert (run.status, run.trigger) == ("queued", "admin")
+    workers.start()
+    workers.start_beat()
+    wait_for(lambda: Run.objects.get(pk=run.pk).finished_at, "it was carried out", 60)
+    assert Run.objects.get(pk=run.pk).status == "completed"
+    assert tables() == undisturbed

@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -16,7 +17,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from assets.models import Source
 from cryptoetl.demo import Fault
-from ingestion import broker, runs, tasks
+from ingestion import broker, pipeline, runs, tasks
 from ingestion.models import RawPayload, Run
 from ingestion.tests.conftest import COINS
 from ingestion.tests.crew import nothing_is_left_open, reconcile_until_ended, tables, wait_for
@@ -139,3 +140,72 @@ def test_a_stopped_container_hands_back_what_it_can_not_finish(market, undisturb
     assert run.status == "completed"
     assert tables() == undisturbed
     nothing_is_left_open()
+
+
+@pytest.mark.xfail(strict=True, reason="an attempt counts although whoever made it still lives and reads")
+def test_a_page_that_many_read_at_once_is_not_taken_for_one_that_kills(market, settings, monkeypatch):
+    """Doubled messages bring one page to more processes at a time than it may kill."""
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    pages: list[int] = []
+    tasks.carry(run.pk, pages.append)
+    parse, go_on = pipeline.parse, threading.Event()
+    reading = threading.Semaphore(0)
+
+    def slowly(payload: RawPayload) -> pipeline.Parsed:
+        reading.release()
+        assert go_on.wait(30)
+        return parse(payload)
+
+    def read(page_id: int) -> None:
+        try:
+            pipeline.normalize(page_id)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(pipeline, "parse", slowly)
+    with ThreadPoolExecutor(settings.ETL_RETRY_ATTEMPTS) as pool:
+        for _ in range(settings.ETL_RETRY_ATTEMPTS):
+            pool.submit(read, pages[0])
+        # Where only one may read at a time, the others have gone.
+        assert reading.acquire(timeout=30)
+        wait_for(lambda: reading.acquire(timeout=1) is False, "all who may read it do", 30)
+        # One message more, while nobody has died.
+        threading.Timer(0.5, go_on.set).start()
+        read(pages[0])
+    page = RawPayload.objects.get(pk=pages[0])
+    assert (page.state, page.error) == ("normalized", "")
+
+
+#: The second page kills whoever reads it, as a library that crashes or a page that takes all memory would.
+DEADLY = """
+import os, signal
+import django
+django.setup()
+from cryptoetl.celery import app
+from ingestion import pipeline
+parse = pipeline.parse
+def deadly(payload):
+    if payload.number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return parse(payload)
+pipeline.parse = deadly
+app.worker_main(["worker", "-c", "2", "-Q", "fetch,normalize,maintenance", "--without-mingle"])
+"""
+
+
+def test_a_page_that_kills_every_process_that_reads_it_is_set_aside_and_the_rest_goes_in(market, undisturbed, workers):
+    worker = workers.python("-c", DEADLY, ETL_RETRY_ATTEMPTS="3")
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    tasks.send(tasks.fetch, run.pk)
+    reconcile_until_ended(run)
+    assert worker.poll() is None
+    assert (run.status, run.processed) == ("partial", COINS - 250)
+    assert "Set aside: 3 attempts" in run.error
+    assert "signal 9 (SIGKILL)" in workers.log
+    page = RawPayload.objects.get(run=run, number=2)
+    assert page.state == "failed"
+    # Once it kills nobody any more, it goes in.
+    workers.kill(worker)
+    assert pipeline.requeue(page)
+    assert pipeline.normalize(page.pk)
+    assert tables() == undisturbed

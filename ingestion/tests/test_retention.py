@@ -1,0 +1,103 @@
+"""Retention: what is old goes, pages in small chunks and price points by whole months, and what is stood on stays."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from assets import store
+from assets.models import PricePoint
+from cryptoetl.demo import Fault
+from ingestion import retention
+from ingestion.models import RawBody, RawPayload, Reject
+
+LONG_AGO = timedelta(days=40)
+POINTS = "assets_price_point"
+
+
+def months() -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent::regclass::text = %s", [POINTS]
+        )
+        return {name for (name,) in cursor.fetchall()}
+
+
+def stood_on() -> set[int]:
+    """The pages of current quotes."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT page_id FROM assets_quote")
+        return {page for (page,) in cursor.fetchall()}
+
+
+@pytest.fixture
+def old(ingest, provider) -> list[int]:
+    """Pages of four sweeps of CoinGecko, all received long ago; the ids of the first sweep's."""
+    for _ in range(4):
+        ingest("coingecko")
+        provider.change_prices()
+    RawPayload.objects.update(received_at=Now() - LONG_AGO)
+    RawBody.objects.update(stored_at=Now() - LONG_AGO)
+    return list(RawPayload.objects.filter(sweep=RawPayload.objects.earliest("pk").sweep).values_list("pk", flat=True))
+
+
+def test_old_pages_go_with_their_bodies_and_the_latest_sweeps_stay(manage, old):
+    before, bodies = RawPayload.objects.count(), RawBody.objects.count()
+    assert manage("prune", "--dry-run").out.startswith("Would remove")
+    assert (RawPayload.objects.count(), RawBody.objects.count()) == (before, bodies)
+    said = manage("prune").out
+    gone = before - RawPayload.objects.count()
+    assert gone > 0
+    assert said.startswith(f"Removed {gone:,} pages older than 30 days")
+    assert not RawPayload.objects.filter(pk__in=set(old) - stood_on()).exists()
+    assert RawPayload.objects.values("sweep").distinct().count() >= 2
+    assert RawBody.objects.count() == RawPayload.objects.values("body").distinct().count() < bodies
+    assert retention.prune().pages == 0
+
+
+def test_a_dry_run_names_as_many_pages_as_the_real_one_removes(old):
+    would = retention.prune(dry_run=True)
+    assert would.pages == retention.prune().pages > 0
+
+
+def test_the_page_of_an_open_reject_and_of_a_current_quote_stay_whatever_their_age(ingest, provider):
+    provider.fail("coingecko", Fault.PRICE_STRING, match={"page": 1}, position=3)
+    for _ in range(4):
+        ingest("coingecko")
+    RawPayload.objects.update(received_at=Now() - LONG_AGO)
+    reject = Reject.objects.get()
+    needed = stood_on() | {reject.payload_id}
+    retention.prune()
+    assert set(RawPayload.objects.filter(pk__in=needed).values_list("pk", flat=True)) == needed
+    Reject.objects.update(state=Reject.State.DISCARDED)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE assets_quote SET page_id = %s", [RawPayload.objects.latest("pk").pk])
+    retention.prune()
+    assert not RawPayload.objects.filter(pk=reject.payload_id).exists()
+
+
+def test_whole_months_of_price_points_are_dropped_and_one_that_is_not_over_stays(manage, ingest, provider, settings):
+    ingest("coingecko")
+    settings.HISTORY_RETENTION_DAYS = 365
+    points = PricePoint.objects.count()
+    now = datetime.now(UTC)
+    ancient, edge = now - timedelta(days=500), now - timedelta(days=365)
+    store.ensure_partitions([ancient, edge])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""INSERT INTO {POINTS}
+                SELECT (jsonb_populate_record(point, jsonb_build_object('observed_at', %s))).* FROM {POINTS} point""",
+            [ancient],
+        )
+    assert PricePoint.objects.count() == 2 * points
+    name = f"assets_price_point_{ancient:%Y_%m}"
+    said = manage("prune", "--dry-run").out
+    assert f"{ancient:%Y-%m}" in said
+    assert name in months()
+    assert f"{ancient:%Y-%m}" in manage("prune").out
+    assert name not in months()
+    assert f"assets_price_point_{edge:%Y_%m}" in months(), "it holds points that are younger than the limit"
+    assert PricePoint.objects.count() == points
