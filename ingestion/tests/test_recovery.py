@@ -253,6 +253,22 @@ def test_the_broker_is_away_and_the_run_is_carried_out_later(market, workers, un
     assert tables() == undisturbed
 
 
+def test_a_client_of_the_broker_that_stumbles_fails_no_run(market, undisturbed, monkeypatch):
+    """As kombu does when Redis is killed between two of its lines."""
+
+    def stumble(*_: object) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'client'")
+
+    monkeypatch.setattr(tasks.normalize, "apply_async", stumble)
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    tasks.carry(run.pk, lambda page_id: tasks.send(tasks.normalize, page_id))
+    for page_id in RawPayload.objects.values_list("pk", flat=True):
+        pipeline.normalize(page_id)
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("completed", "")
+    assert tables() == undisturbed
+
+
 def test_a_holder_that_lost_its_lease_can_write_nothing(market):
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
 
