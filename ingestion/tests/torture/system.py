@@ -200,8 +200,7 @@ class System:
         """Carries a kill out where somebody waits for the referee, or anywhere. Who it was."""
         workers, chance = self.numbers_of("worker"), Random(kill.share)
         if kill.victim in ("child", "sleeper") and not pid and workers:
-            children = [child.pid for worker in workers for child in psutil.Process(worker).children()]
-            pid = chance.choice(children or workers)
+            pid = chance.choice([child for worker in workers for child in children_of(worker)] or workers)
         if kill.victim in ("child", "everything") and pid:
             shoot(pid)
         if kill.victim == "sleeper" and pid:
@@ -234,8 +233,7 @@ class System:
         with self._starting:
             if "postgres" not in self.servers.running:
                 return
-            family = psutil.Process(self.servers.running["postgres"].pid).children()
-            serving = [one.pid for one in family if " cryptoetl " in " ".join(one.cmdline())]
+            serving = children_of(self.servers.running["postgres"].pid, " cryptoetl ")
             if serving:
                 shoot(chance.choice(serving))
 
@@ -286,3 +284,14 @@ class System:
 
         self.tend(until=done)
         return found
+
+
+def children_of(pid: int, title: str = "") -> list[int]:
+    """Those whose command line holds the title."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if title in " ".join(child.cmdline()):
+                    found.append(child.pid)
+    return found
