@@ -208,12 +208,27 @@ def normalize(page_id: int) -> int:
     except Exception as error:
         if len(payloads) > 1:
             # One of them is the culprit: each by itself from here on.
-            return sum(normalize(payload.pk) for payload in payloads)
+            return normalize_each(payloads)
         # Our own fault: waiting would not mend it. The page is kept, and goes in by `requeue` once it is mended.
         fail_page(page_id, own_fault(error))
         finish_if_done(payloads[0].run_id)
         raise
     finish_if_done(payloads[0].run_id)
+    return done
+
+
+def normalize_each(payloads: Sequence[RawPayload]) -> int:
+    """As `normalize`, each page in a transaction of its own. Raises the first fault, when all have had their turn."""
+    done, faults = 0, []
+    for payload in payloads:
+        try:
+            done += normalize(payload.pk)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as fault:
+            faults.append(fault)
+    if faults:
+        raise faults[0]
     return done
 
 
