@@ -196,8 +196,11 @@ def normalize(page_id: int) -> int:
     page that was begun before goes in alone, and one that kills its worker is set aside after ETL_RETRY_ATTEMPTS.
     """
     payloads = begin_attempts(page_id)
-    if not payloads:
-        return 0
+    return put_in(payloads) if payloads else 0
+
+
+def put_in(payloads: Sequence[RawPayload]) -> int:
+    """The pages are normalized, or set aside by a fault of ours, which is raised; how many are normalized."""
     try:
         done = commit_pages(payloads)
     except (OperationalError, InterfaceError):
@@ -207,22 +210,21 @@ def normalize(page_id: int) -> int:
         raise
     except Exception as error:
         if len(payloads) > 1:
-            # One of them is the culprit: each by itself from here on.
-            return normalize_each(payloads)
-        # Our own fault: waiting would not mend it. The page is kept, and goes in by `requeue` once it is mended.
-        fail_page(page_id, own_fault(error))
+            return put_in_each(payloads)
+        # Waiting would not mend it. The page is kept, and goes in by `requeue` once it is mended.
+        fail_page(payloads[0].pk, own_fault(error))
         finish_if_done(payloads[0].run_id)
         raise
     finish_if_done(payloads[0].run_id)
     return done
 
 
-def normalize_each(payloads: Sequence[RawPayload]) -> int:
-    """As `normalize`, each page in a transaction of its own. Raises the first fault, when all have had their turn."""
+def put_in_each(payloads: Sequence[RawPayload]) -> int:
+    """One page spoils the others: each is put in by itself. The first fault is raised when all had their turn."""
     done, faults = 0, []
     for payload in payloads:
         try:
-            done += normalize(payload.pk)
+            done += put_in([payload])
         except (OperationalError, InterfaceError):
             raise
         except Exception as fault:

@@ -281,7 +281,12 @@ def test_our_own_fault_in_a_page_sets_the_page_aside_and_fails_the_run(market, m
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
     pages: list[int] = []
     tasks.carry(run.pk, pages.append)
-    monkeypatch.setattr(pipeline, "keep_rejects", lambda *_: 1 / 0)
+    keep_rejects = pipeline.keep_rejects
+
+    def broken(payload: RawPayload, rejects: list) -> None:
+        return 1 / 0 if payload.pk == pages[0] else keep_rejects(payload, rejects)
+
+    monkeypatch.setattr(pipeline, "keep_rejects", broken)
     with pytest.raises(ZeroDivisionError):
         pipeline.normalize(pages[0])
     monkeypatch.undo()
