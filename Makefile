@@ -12,7 +12,7 @@ CHECK_ENV := env ENV_FILE=/dev/null DEBUG=false HTTPS=true ALLOWED_HOSTS=example
 JOBS_ARGS := --numprocesses $(or $(JOBS),auto) --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo logs verify test test-coverage check bench soak lock env run-requirements dev-requirements
+.PHONY: help up down demo logs verify test test-coverage torture check bench soak lock env run-requirements dev-requirements bench-requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ test: dev-requirements ## the whole suite; PAYLOADS=dir adds recorded payloads, 
 test-coverage: dev-requirements ## the suite, with a report of what it covers
 	@$(PY) -m pytest --cov --cov-report=term-missing $(JOBS_ARGS) $(TESTS)
 
+torture: dev-requirements ## kill workers, beat, Redis and PostgreSQL by plan and compare the tables; SEEDS=200, SEED=n for one
+	@$(PY) -m ingestion.tests.torture $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),25))
+
 check: dev-requirements ## format, lint, import rules, types, missing migrations, deployment
 	@$(PY) -m ruff format --check --quiet || { echo "Format it: $(PY) -m ruff format"; exit 1; }
 	@$(PY) -m ruff check --quiet
@@ -48,7 +51,7 @@ check: dev-requirements ## format, lint, import rules, types, missing migrations
 	@$(CHECK_ENV) $(PY) manage.py check --deploy --fail-level WARNING
 	@echo "All checks passed."
 
-bench: dev-requirements ## measure, print a table and write bench.json
+bench: bench-requirements ## measure, print a table, write bench.json and its chart; SIZE=full takes an hour
 	@$(PY) -m bench
 
 soak: run-requirements ## run the demo at ten times its cadence for MINUTES=10 and see whether anything grows
@@ -58,7 +61,7 @@ env: run-requirements ## write a .env with generated passwords for docker compos
 	@$(LOCAL) env
 
 lock: dev-requirements ## write requirements/*.txt anew from requirements/*.in
-	@for name in pip base flower local dev; do \
+	@for name in pip base flower local dev bench; do \
 		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 			--custom-compile-command "make lock" --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
@@ -69,3 +72,6 @@ run-requirements:
 
 dev-requirements:
 	@{ cmp -s requirements/dev.txt .venv/dev.txt 2>/dev/null && $(PY) -c "" 2>/dev/null; } || sh requirements/install dev
+
+bench-requirements:
+	@{ cmp -s requirements/bench.txt .venv/bench.txt 2>/dev/null && $(PY) -c "" 2>/dev/null; } || sh requirements/install bench

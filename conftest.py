@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 
 # The same cases in every run; `--hypothesis-profile=default` looks for new ones.
-hypothesis.settings.register_profile("repeatable", derandomize=True, database=None)
+hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
 

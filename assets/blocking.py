@@ -24,6 +24,11 @@ def keys_of(listing: Listing, facts: Mapping[str, set[str]]) -> frozenset[str]:
     return frozenset(("listing:" + listing.key, *meeting_keys(listing, facts)))
 
 
+def filing_keys(listing: Listing) -> list[str]:
+    """The keys under which the store finds it; its own name is found by other means."""
+    return meeting_keys(listing, _CURATED_BY_KEY)
+
+
 def meeting_keys(listing: Listing, facts: Mapping[str, set[str]]) -> list[str]:
     """The keys under which it meets others; one may come twice."""
     reading = listing.reading

@@ -7,15 +7,17 @@ moves takes nobody's id with it, and `source:id` always leads to the asset that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
 from psycopg2.extras import Json, execute_values
 
-from assets.identity import Decision, Listing, Resolution, asset_id, blocking_keys, neighbourhood, resolve
+from assets import filing, newcomers
+from assets.identity import Decision, Listing, Resolution, asset_id, neighbourhood, resolve
 from assets.models import Event, Source
+from assets.models import Listing as ListingRow
 from assets.records import AssetRecord
 
 #: One decision about identities at a time, over all workers: the key of a transaction-level advisory lock.
@@ -78,9 +80,23 @@ class Neighbours:
         self.stored: dict[str, Stored] = {}
 
     def fetch(self, keys: Iterable[str]) -> list[Listing]:
-        """The known listings that have one of the keys."""
+        """The known listings that have one of the blocking keys; `listing:<source>:<id>` is one."""
+        named = [key.removeprefix("listing:").split(":", 1) for key in keys if key.startswith("listing:")]
         return self._read(
-            FACTS + "WHERE listing.id IN (SELECT listing_id FROM assets_listing_key WHERE key = ANY(%s))", [list(keys)]
+            FACTS
+            + """WHERE listing.id IN (
+                SELECT listing_id FROM assets_listing_key WHERE key = ANY(%s)
+                UNION ALL
+                SELECT listing.id FROM unnest(%s::text[], %s::text[]) named (source, source_asset_id)
+                JOIN assets_source source ON source.slug = named.source
+                JOIN assets_listing listing
+                  ON listing.source_id = source.id AND listing.source_asset_id = named.source_asset_id
+            )""",
+            [
+                [filing.key_of(key) for key in keys if not key.startswith("listing:")],
+                [source for source, _ in named],
+                [source_asset_id for _, source_asset_id in named],
+            ],
         )
 
     def of_source(self, source: Source, ids: Iterable[str]) -> list[Listing]:
@@ -112,19 +128,53 @@ def lock_identities() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [IDENTITY_LOCK])
 
 
-def place(source: Source, records: Sequence[AssetRecord]) -> set[int]:
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What became of newcomers."""
+
+    alone: dict[str, tuple[int, int]]
+    """New listings in assets of their own, priced: source_asset_id -> (listing, asset)."""
+    others: set[str]
+    """The others' source_asset_ids: new listings that met another, and renamed ones."""
+    touched: set[int]
+    """Assets to price again."""
+
+
+def place(source: Source, records: Sequence[AssetRecord], stored: Container[str]) -> Placed:
     """Every record, one per listing, has its listing, under its present name, in the right asset.
 
-    Returns the assets to price again.
-    Part of the caller's transaction.
+    `stored`: the source_asset_ids of those that have a listing. Part of the caller's transaction.
     """
+    filed = [(record, facts := facts_of(source, record), filing.keys_of(facts)) for record in records]
     lock_identities()
+    taken = filing.taken({key for _, _, keys in filed for key in keys})
+    alone = [
+        (record, keys)
+        for record, _, keys in filed
+        if record.source_asset_id not in stored and not any(key in taken for key in keys)
+    ]
+    added = newcomers.add(source, alone)
+    seeds = [facts for record, facts, _ in filed if record.source_asset_id not in added]
+    if not seeds:
+        return Placed(added, set(), set())
+    ids = {seed.source_asset_id for seed in seeds}
     neighbours = Neighbours()
-    former = neighbours.of_source(source, [record.source_asset_id for record in records])
-    seeds = [facts_of(source, record) for record in records]
+    former = neighbours.of_source(source, ids)
     decisions = decided()
     around = neighbourhood(seeds, neighbours.fetch, former=former, decisions=decisions)
-    return write(around, seeds, resolve(around, decisions=decisions), neighbours.stored)
+    touched = write(around, seeds, resolve(around, decisions=decisions), neighbours.stored)
+    before = {listing.source_asset_id: filing.keys_of(listing) for listing in former}
+    numbers = dict(
+        ListingRow.objects.filter(source=source, source_asset_id__in=ids).values_list("source_asset_id", "pk")
+    )
+    filing.file_again(
+        [
+            (numbers[record.source_asset_id], before.get(record.source_asset_id, ()), keys)
+            for record, _, keys in filed
+            if record.source_asset_id in ids
+        ]
+    )
+    return Placed(added, ids, touched)
 
 
 def place_again(listing_ids: Iterable[int], decisions: Sequence[Decision] | None = None) -> set[int]:
@@ -249,8 +299,6 @@ def write(
                 [[row[0] for row in moved]],
             )
             cursor.execute(EMPTY, [list(before)])
-    if seeds:
-        write_keys(seeds)
     write_candidates(around, resolution)
     Event.objects.bulk_create(
         [Event(listing_id=row[0], kind=Event.Kind.MOVED, detail=f"now asset {row[1]}") for row in moved]
@@ -285,31 +333,6 @@ EMPTY = """
 DELETE FROM assets_asset asset WHERE id = ANY(%s)
 AND NOT EXISTS (SELECT FROM assets_listing listing WHERE listing.asset_id = asset.id)
 """
-
-
-def write_keys(listings: Sequence[Listing]) -> None:
-    """The listings' blocking keys are those of their present names."""
-    rows = [
-        (listing.source, listing.source_asset_id, key) for listing in listings for key in sorted(blocking_keys(listing))
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """DELETE FROM assets_listing_key key USING assets_listing listing, assets_source source
-               WHERE key.listing_id = listing.id AND source.id = listing.source_id
-                 AND source.slug = %s AND listing.source_asset_id = ANY(%s)""",
-            [listings[0].source, [listing.source_asset_id for listing in listings]],
-        )
-        execute_values(
-            cursor.cursor,
-            """INSERT INTO assets_listing_key (key, listing_id)
-               SELECT new.key, listing.id FROM (VALUES %s) new (source, source_asset_id, key)
-               JOIN assets_source source ON source.slug = new.source
-               JOIN assets_listing listing
-                 ON listing.source_id = source.id AND listing.source_asset_id = new.source_asset_id
-               ON CONFLICT DO NOTHING""",
-            rows,
-            page_size=20_000,
-        )
 
 
 def write_candidates(around: Sequence[Listing], resolution: Resolution) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -74,7 +75,7 @@ class Asset(models.Model):
         DISAGREE = "disagree", "sources disagree"
         MEDIAN = "median", "median of three or more"
 
-    slug = models.TextField(unique=True, help_text="The public asset_id.")
+    slug = models.TextField(help_text="The public asset_id.")
     symbol = models.TextField(blank=True)
     name = models.TextField(blank=True)
     rank = models.IntegerField(null=True, blank=True)
@@ -98,10 +99,13 @@ class Asset(models.Model):
 
     class Meta:
         ordering = ("rank", "id")
+        # Not `unique=True`, which makes a second index, for patterns.
+        constraints = (models.UniqueConstraint(fields=["slug"], name="asset_slug_once"),)
         indexes = (
             models.Index(fields=["rank", "id"], name="asset_rank"),
             models.Index("symbol", "rank", name="asset_symbol"),
-            models.Index(fields=["fresh_until"], name="asset_due", condition=Q(fresh_until__isnull=False)),
+            # Assets priced at one time lie side by side; and this kind of index costs an update next to nothing.
+            BrinIndex(fields=["fresh_until"], name="asset_due", pages_per_range=16, autosummarize=True),
         )
 
     def __str__(self) -> str:
@@ -115,7 +119,7 @@ class Listing(models.Model):
     sweep in which nothing changed writes nothing here.
     """
 
-    source = models.ForeignKey(Source, models.PROTECT, related_name="listings")
+    source = models.ForeignKey(Source, models.PROTECT, related_name="listings", db_index=False)
     source_asset_id = models.TextField()
     asset = models.ForeignKey(Asset, models.PROTECT, related_name="listings")
     symbol = models.TextField(blank=True)
@@ -147,11 +151,11 @@ class Listing(models.Model):
 
 
 class ListingKey(models.Model):
-    """Where a listing may meet its like: its blocking keys, so that candidates are one index scan."""
+    """Where a listing may meet its like: 64 bits of each of its blocking keys. Written by `assets.filing` alone."""
 
     pk = models.CompositePrimaryKey("key", "listing_id")
-    key = models.TextField()
-    listing = models.ForeignKey(Listing, models.CASCADE, related_name="keys")
+    key = models.BigIntegerField()
+    listing = models.ForeignKey(Listing, models.CASCADE, related_name="keys", db_constraint=False, db_index=False)
 
     class Meta:
         db_table = "assets_listing_key"
@@ -161,8 +165,9 @@ class Quote(models.Model):
     """The current word of a source on a listing: one row, overwritten by a newer observation, never by an older one."""
 
     listing = models.OneToOneField(Listing, models.CASCADE, primary_key=True, related_name="quote")
-    source = models.ForeignKey(Source, models.PROTECT, related_name="+")
-    asset = models.ForeignKey(Asset, models.PROTECT, related_name="quotes")
+    # Source and asset are the listing's, repeated here for readers. The listing's own are held to their tables.
+    source = models.ForeignKey(Source, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    asset = models.ForeignKey(Asset, models.PROTECT, related_name="quotes", db_constraint=False)
     price_usd = Figure()
     market_cap = Figure()
     volume_24h = Figure()

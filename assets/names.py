@@ -102,6 +102,8 @@ class Reading:
 def compact(text: str) -> str:
     """Letters and digits of any script, lower case, accents dropped; the bare text where there are none (a face)."""
     plain = _plain(text)
+    if plain.isalnum() and plain.isascii():
+        return plain
     letters = plain.translate(_NOT_ALNUM) if plain.isascii() else "".join(filter(str.isalnum, plain))
     return letters or "".join(plain.split())
 

@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from psycopg2.extras import Json
 
-from assets.consensus import SourceQuote, consensus
-from assets.copying import copy_rows
+from assets.consensus import Consensus, SourceQuote, consensus
+from assets.copying import cell, copy_rows, figures
+from assets.models import Source
+from assets.records import AssetRecord
 
 QUOTES = """
 SELECT quote.asset_id, source.slug, source.identity_rank, source.interval_seconds, quote.observed_at, quote.price_usd,
@@ -27,6 +29,7 @@ WHERE quote.asset_id = ANY(%s)
 ORDER BY quote.asset_id, source.identity_rank, listing.source_asset_id
 """
 
+#: Columns of an asset that say what its sources agree on, and their types.
 TYPES = {
     "price_usd": "numeric",
     "price_min": "numeric",
@@ -46,6 +49,39 @@ TYPES = {
     "name": "text",
 }
 COLUMNS = tuple(TYPES)
+
+#: Most assets have one quote, and most of these are fresh: what `assets.consensus` says of one is said here set-based.
+#: A test holds the two to each other.
+REPRICE_SINGLE = f"""
+WITH alone AS (
+    SELECT quote.asset_id, quote.price_usd, quote.market_cap, quote.volume_24h, quote.percent_change_24h, quote.rank,
+           quote.observed_at, quote.observed_at + 3 * source.interval_seconds * interval '1 second' AS fresh_until,
+           source.slug, listing.symbol, listing.name
+    FROM assets_quote quote
+    JOIN assets_listing listing ON listing.id = quote.listing_id
+    JOIN assets_source source ON source.id = quote.source_id
+    WHERE quote.asset_id = ANY(%(ids)s) AND quote.price_usd IS NOT NULL AND source.enabled
+      AND listing.delisted_at IS NULL
+      AND quote.observed_at + 3 * source.interval_seconds * interval '1 second' > %(now)s
+      AND NOT EXISTS (
+          SELECT FROM assets_quote other
+          WHERE other.asset_id = quote.asset_id AND other.listing_id <> quote.listing_id
+      )
+), priced AS (
+    UPDATE assets_asset AS asset SET ({", ".join(COLUMNS)}, changed_at) = (
+        new.price_usd, new.price_usd, new.price_usd, new.market_cap, new.volume_24h, new.percent_change_24h, 0,
+        new.rank, 'single', jsonb_build_array(new.slug), '[]', 1, new.observed_at, new.fresh_until, new.symbol,
+        new.name, clock_timestamp()
+    )
+    FROM alone new WHERE asset.id = new.asset_id AND ({", ".join(f"asset.{column}" for column in COLUMNS)})
+        IS DISTINCT FROM (
+            new.price_usd, new.price_usd, new.price_usd, new.market_cap, new.volume_24h, new.percent_change_24h, 0,
+            new.rank, 'single', jsonb_build_array(new.slug), '[]'::jsonb, 1, new.observed_at, new.fresh_until,
+            new.symbol, new.name
+        )
+)
+SELECT asset_id FROM alone
+"""
 
 _OLD, _NEW = (", ".join(f"{row}.{column}" for column in COLUMNS) for row in ("asset", "new"))
 REPRICING = ", ".join(["id bigint", *(f"{column} {kind}" for column, kind in TYPES.items())])
@@ -70,8 +106,11 @@ def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
             # PostgreSQL's clock: one worker's that is wrong would take fresh quotes for stale.
             cursor.execute("SELECT clock_timestamp()")
             now = cursor.fetchone()[0]
-        copy_rows(cursor, "repricing", REPRICING, priced(ids, now))
-        cursor.execute(REPRICE)
+        cursor.execute(REPRICE_SINGLE, {"ids": ids, "now": now})
+        rest = sorted({*ids} - {row[0] for row in cursor.fetchall()})
+        if rest:
+            copy_rows(cursor, "repricing", REPRICING, priced(rest, now))
+            cursor.execute(REPRICE)
 
 
 def priced(ids: Iterable[int], now: datetime) -> list[tuple[object, ...]]:
@@ -90,27 +129,41 @@ def priced(ids: Iterable[int], now: datetime) -> list[tuple[object, ...]]:
         if asset_id not in quotes:
             continue
         agreed = consensus(quotes[asset_id], now)
-        rows.append(
-            (
-                asset_id,
-                agreed.price_usd,
-                agreed.price_min,
-                agreed.price_max,
-                agreed.market_cap,
-                agreed.volume_24h,
-                agreed.percent_change_24h,
-                agreed.spread_bps,
-                agreed.rank,
-                agreed.agreement,
-                Json(list(agreed.sources_used)),
-                Json([{"source": source, "reason": reason} for source, reason in agreed.left_out]),
-                len(quotes[asset_id]),
-                agreed.observed_at,
-                agreed.fresh_until,
-                *called[asset_id],
-            )
-        )
+        rows.append((asset_id, *columns(agreed, len(quotes[asset_id])), *called[asset_id]))
     return rows
+
+
+def of_one(source: Source, interval: timedelta, record: AssetRecord, now: datetime) -> str:
+    """COLUMNS without symbol and name as COPY takes them, of an asset with this quote alone: as in REPRICE_SINGLE."""
+    stale_at = record.observed_at + 3 * interval
+    if record.price_usd is None or not source.enabled or stale_at <= now:
+        quote = SourceQuote(source.slug, source.identity_rank, interval, *record[3:9], False, source.enabled)
+        return "\t".join(map(cell, columns(consensus([quote], now), 1)))
+    at, price, market_cap, volume, change, rank, _ = figures(record).split("\t", 6)
+    return (
+        f"{price}\t{price}\t{price}\t{market_cap}\t{volume}\t{change}\t0\t{rank}\tsingle"
+        f'\t["{source.slug}"]\t[]\t1\t{at}\t{stale_at.isoformat()}'
+    )
+
+
+def columns(agreed: Consensus, quotes: int) -> tuple[object, ...]:
+    """The consensus of so many quotes as COLUMNS has it, without symbol and name."""
+    return (
+        agreed.price_usd,
+        agreed.price_min,
+        agreed.price_max,
+        agreed.market_cap,
+        agreed.volume_24h,
+        agreed.percent_change_24h,
+        agreed.spread_bps,
+        agreed.rank,
+        agreed.agreement,
+        Json(list(agreed.sources_used)),
+        Json([{"source": source, "reason": reason} for source, reason in agreed.left_out]),
+        quotes,
+        agreed.observed_at,
+        agreed.fresh_until,
+    )
 
 
 def reprice_due(limit: int = 5000) -> int:

@@ -6,9 +6,9 @@ Standard library only. A number is an exact Decimal; None always means "the sour
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 #: Numbers beyond these bounds are no market figures (and would not fit PostgreSQL's numeric): 10^300 and 300 decimals.
 MAX_EXPONENT = 300
@@ -16,8 +16,7 @@ MAX_EXPONENT = 300
 MAX_TEXT = 200
 
 
-@dataclass(frozen=True, slots=True)
-class AssetRecord:
+class AssetRecord(NamedTuple):
     """What a source said of one coin at one time. Money is in US dollars, percent is percent (-1.5 is minus 1.5 %)."""
 
     source_asset_id: str

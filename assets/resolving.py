@@ -5,17 +5,16 @@ A person's word is a row, and it wins over every rule: `--full`, a replay and `r
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from assets import pricing
+from assets import filing, pricing
 from assets.identity import Listing as Facts
-from assets.identity import blocking_keys, resolve
-from assets.matching import Neighbours, decided, lock_identities, place_again, planned, write, write_keys
+from assets.identity import resolve
+from assets.matching import Neighbours, Stored, decided, lock_identities, place_again, planned, write
 from assets.models import Candidate, Decision, Listing
 
 
@@ -82,26 +81,21 @@ def resolve_all(dry_run: bool = False) -> Resolved:
             candidates_after=len(resolution.doubtful),
         )
         if not dry_run:
-            rewrite_keys(around)
+            rewrite_keys(around, stored)
             pricing.reprice(write(around, [], resolution, stored))
     return found
 
 
-def rewrite_keys(listings: Sequence[Facts]) -> None:
-    """Every listing meets its like under the keys of today's rule. A rule that did not change writes nothing."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """SELECT source.slug || ':' || listing.source_asset_id, array_agg(key.key)
-               FROM assets_listing_key key JOIN assets_listing listing ON listing.id = key.listing_id
-               JOIN assets_source source ON source.id = listing.source_id GROUP BY 1"""
-        )
-        before = {key: frozenset(keys) for key, keys in cursor.fetchall()}
-    of_source: dict[str, list[Facts]] = defaultdict(list)
-    for listing in listings:
-        if before.get(listing.key) != blocking_keys(listing):
-            of_source[listing.source].append(listing)
-    for these in of_source.values():
-        write_keys(these)
+def rewrite_keys(listings: Sequence[Facts], stored: Mapping[str, Stored]) -> None:
+    """Every listing is filed under the keys of today's rule. A rule that did not change writes nothing."""
+    before = filing.filed(place.listing_id for place in stored.values())
+    filing.file_again(
+        [
+            (number, before.get(number, ()), filing.keys_of(listing))
+            for listing in listings
+            for number in [stored[listing.key].listing_id]
+        ]
+    )
 
 
 def decide(a: Listing, b: Listing, *, same: bool, by: str, reason: str = "") -> Decision:

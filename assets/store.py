@@ -1,4 +1,4 @@
-"""The only writer of listings, quotes and price points: COPY into a staging table, one set-based merge.
+"""The only writer of listings, quotes and price points: COPY, and one set-based merge of what was known before.
 
 Guards, whatever the order in which pages are merged and however often: an older observation never overwrites a newer
 one; of two with one time the later page wins; a record equal to what is stored writes nothing; a price point exists
@@ -7,34 +7,38 @@ once per listing and observation. The caller's transaction carries it all.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
+from typing import NamedTuple
 
 from django.db import connection
 
 from assets import pricing
+from assets.copying import FIGURES, copy_lines, figures
 from assets.matching import place
 from assets.models import Source
 from assets.records import AssetRecord, latest_by_listing
 
-STAGING = """CREATE TEMP TABLE IF NOT EXISTS staging (
+STAGING = """
     observed_at timestamptz, price_usd numeric, market_cap numeric, volume_24h numeric, percent_change_24h numeric,
     rank int, circulating_supply numeric, total_supply numeric, max_supply numeric,
-    position int, digest bigint, listing_id bigint, asset_id bigint
-) ON COMMIT DELETE ROWS"""
+    page_id bigint, position int, digest bigint, listing_id bigint, asset_id bigint
+"""
+QUOTE = f"{FIGURES}, page_id, position, digest, listing_id, asset_id, source_id"
+POINT = "listing_id, observed_at, price_usd, market_cap, volume_24h, page_id"
 
 MERGE = """
 WITH newest AS (
-    SELECT DISTINCT ON (listing_id) * FROM staging ORDER BY listing_id, observed_at DESC, position DESC
+    SELECT DISTINCT ON (listing_id) * FROM staging
+    ORDER BY listing_id, observed_at DESC, page_id DESC, position DESC
 ), quoted AS (
     INSERT INTO assets_quote AS quote (listing_id, source_id, asset_id, price_usd, market_cap, volume_24h,
         percent_change_24h, rank, circulating_supply, total_supply, max_supply, observed_at, page_id, position, digest,
         changed_at)
     SELECT listing_id, %(source)s, asset_id, price_usd, market_cap, volume_24h,
-        percent_change_24h, rank, circulating_supply, total_supply, max_supply, observed_at, %(page)s, position, digest,
+        percent_change_24h, rank, circulating_supply, total_supply, max_supply, observed_at, page_id, position, digest,
         clock_timestamp()
     FROM newest ORDER BY listing_id
     ON CONFLICT (listing_id) DO UPDATE SET
@@ -48,10 +52,10 @@ WITH newest AS (
     RETURNING listing_id, asset_id, xmax = 0 AS is_new
 ), points AS (
     SELECT DISTINCT ON (listing_id, observed_at) * FROM staging
-    WHERE price_usd IS NOT NULL ORDER BY listing_id, observed_at, position DESC
+    WHERE price_usd IS NOT NULL ORDER BY listing_id, observed_at, page_id DESC, position DESC
 ), pointed AS (
     INSERT INTO assets_price_point AS point (listing_id, observed_at, price_usd, market_cap, volume_24h, page_id)
-    SELECT listing_id, observed_at, price_usd, market_cap, volume_24h, %(page)s
+    SELECT listing_id, observed_at, price_usd, market_cap, volume_24h, page_id
     FROM points ORDER BY listing_id, observed_at
     ON CONFLICT (listing_id, observed_at) DO UPDATE SET
         price_usd = excluded.price_usd, market_cap = excluded.market_cap, volume_24h = excluded.volume_24h,
@@ -61,134 +65,184 @@ WITH newest AS (
       AND excluded.page_id >= coalesce(point.page_id, 0)
     RETURNING listing_id, observed_at
 ), emptied AS (
-    -- For the next page of the same transaction; the rest of this statement still sees the rows.
+    -- For the next pages of the same transaction; the rest of this statement still sees the rows.
     DELETE FROM staging
 )
-SELECT
-    (SELECT count(*) FROM quoted WHERE is_new),
-    (SELECT count(*) FROM staging
-       LEFT JOIN newest USING (listing_id, position)
-       LEFT JOIN quoted ON quoted.listing_id = staging.listing_id AND newest.listing_id IS NOT NULL
-       LEFT JOIN points ON points.listing_id = staging.listing_id AND points.position = staging.position
-       LEFT JOIN pointed ON pointed.listing_id = points.listing_id AND pointed.observed_at = points.observed_at
-      WHERE quoted.is_new IS DISTINCT FROM true AND (quoted.listing_id IS NOT NULL OR pointed.listing_id IS NOT NULL)),
-    (SELECT coalesce(array_agg(DISTINCT asset_id), '{}') FROM quoted)
+SELECT staging.page_id, count(*) FILTER (WHERE quoted.is_new),
+       count(*) FILTER (WHERE quoted.is_new IS DISTINCT FROM true
+                          AND (quoted.listing_id IS NOT NULL OR pointed.listing_id IS NOT NULL)), NULL
+  FROM staging
+  LEFT JOIN newest ON (newest.listing_id, newest.page_id, newest.position)
+                    = (staging.listing_id, staging.page_id, staging.position)
+  LEFT JOIN quoted ON quoted.listing_id = newest.listing_id
+  LEFT JOIN points ON (points.listing_id, points.page_id, points.position)
+                    = (staging.listing_id, staging.page_id, staging.position)
+  LEFT JOIN pointed ON pointed.listing_id = points.listing_id AND pointed.observed_at = points.observed_at
+ GROUP BY staging.page_id
+UNION ALL SELECT NULL, NULL, NULL, coalesce(array_agg(DISTINCT asset_id), '{}') FROM quoted
 """
 
 KNOWN = """
-SELECT listing.source_asset_id, listing.id, listing.asset_id, listing.symbol, listing.name, listing.contracts,
-       quote.digest
+SELECT listing.source_asset_id, listing.id, listing.asset_id, listing.symbol, listing.name,
+       array_to_string(listing.contracts, ','), quote.digest
 FROM assets_listing listing LEFT JOIN assets_quote quote ON quote.listing_id = listing.id
 WHERE listing.source_id = %s AND listing.source_asset_id = ANY(%s)
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Merged:
-    """What became of the records; every record counts once."""
+    """What became of a page's records; every record counts once."""
 
-    inserted: int
-    updated: int
-    unchanged: int
-    listing_ids: tuple[int, ...]
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    listing_ids: tuple[int, ...] = ()
     """Every listing that the records are about, in order."""
 
 
-@dataclass(slots=True)
-class Known:
+class Known(NamedTuple):
     """What is stored of a listing."""
 
     listing_id: int
     asset_id: int
     symbol: str
     name: str
-    contracts: tuple[str, ...]
+    contracts: str
+    """Joined by commas."""
     digest: int | None
 
 
-def merge(source: Source, records: Sequence[tuple[int, AssetRecord]], page_id: int) -> Merged:
-    """Quotes and price points hold what (position in the page, record) say, as far as it is news."""
-    known = known_listings(source, {record.source_asset_id for _, record in records})
-    changed: list[tuple[int, AssetRecord, str, int]] = []
-    for position, record in records:
-        line = figures(record)
-        digest = digest_of(record, line)
-        before = known.get(record.source_asset_id)
-        if before is None or before.digest != digest:
-            changed.append((position, record, line, digest))
-    if not changed:
-        return Merged(0, 0, len(records), tuple(sorted({listing.listing_id for listing in known.values()})))
+class Word(NamedTuple):
+    """A record that may be news."""
 
-    touched = settle_identities(source, [record for _, record, _, _ in changed], known)
-    lines = io.StringIO()
-    for position, record, line, digest in changed:
-        listing = known[record.source_asset_id]
-        lines.write(f"{line}\t{position}\t{digest}\t{listing.listing_id}\t{listing.asset_id}\n")
-    lines.seek(0)
+    page_id: int
+    position: int
+    record: AssetRecord
+    figures: str
+    """As COPY takes them."""
+    digest: int
+
+
+def merge(source: Source, records: Sequence[tuple[int, AssetRecord]], page_id: int) -> Merged:
+    """As `merge_pages`, of one page."""
+    return merge_pages(source, {page_id: records})[page_id]
+
+
+def merge_pages(source: Source, pages: Mapping[int, Sequence[tuple[int, AssetRecord]]]) -> dict[int, Merged]:
+    """Quotes and price points hold what the (position, record) of each page say, as far as it is news."""
+    ids = {record[0] for records in pages.values() for _, record in records}
+    known = known_listings(source, ids)
+    words = news(pages, known, len(ids))
+    merged = {page_id: Merged() for page_id in pages}
+    if words:
+        fresh, touched = settle_identities(source, [word.record for word in words], known)
+        add_quotes(source, [word for word in words if word.record[0] in fresh], known, merged)
+        touched |= change_quotes(source, [word for word in words if word.record[0] not in fresh], known, merged)
+        pricing.reprice(touched)
+    for page_id, records in pages.items():
+        page = merged[page_id]
+        page.unchanged = len(records) - page.inserted - page.updated
+        page.listing_ids = tuple(sorted({known[record[0]].listing_id for _, record in records}))
+    return merged
+
+
+def news(
+    pages: Mapping[int, Sequence[tuple[int, AssetRecord]]], known: Mapping[str, Known], listings: int
+) -> list[Word]:
+    """The records that differ from what is stored; of a listing that comes more than once all, if any does."""
+    words = [
+        Word(page_id, position, record, line := figures(record), digest_of(record, line))
+        for page_id, records in pages.items()
+        for position, record in records
+    ]
+    changed = [word for word in words if (before := known.get(word.record[0])) is None or before.digest != word.digest]
+    if len(words) == listings or not changed:
+        return changed
+    ids = {word.record[0] for word in changed}
+    return [word for word in words if word.record[0] in ids]
+
+
+def add_quotes(source: Source, words: Sequence[Word], known: Mapping[str, Known], merged: Mapping[int, Merged]) -> None:
+    """The first quotes and points of listings that were not there before: nothing can stand against them."""
+    newest: dict[str, Word] = {}
+    points: dict[tuple[str, datetime], Word] = {}
+    for word in sorted(words, key=lambda word: (word.record.observed_at, word.page_id, word.position)):
+        newest[word.record[0]] = word
+        if word.record.price_usd is not None:
+            points[word.record[0], word.record.observed_at] = word
+    for word in newest.values():
+        merged[word.page_id].inserted += 1
+    for word in points.values():
+        if newest[word.record[0]] is not word:
+            merged[word.page_id].updated += 1
+    quotes, history = [], []
+    for id_, word in newest.items():
+        listing = known[id_]
+        quotes.append(
+            f"{word.figures}\t{word.page_id}\t{word.position}\t{word.digest}\t{listing.listing_id}"
+            f"\t{listing.asset_id}\t{source.pk}\n"
+        )
+    for (id_, _), word in points.items():
+        at, price, market_cap, volume, _ = word.figures.split("\t", 4)
+        history.append(f"{known[id_].listing_id}\t{at}\t{price}\t{market_cap}\t{volume}\t{word.page_id}\n")
     with connection.cursor() as cursor:
-        cursor.execute(STAGING)
-        cursor.copy_expert("COPY staging FROM STDIN", lines)
-        cursor.execute(MERGE, {"source": source.pk, "page": page_id})
-        inserted, updated, asset_ids = cursor.fetchone()
-    pricing.reprice({*asset_ids, *touched})
-    return Merged(
-        inserted,
-        updated,
-        len(records) - inserted - updated,
-        tuple(sorted({listing.listing_id for listing in known.values()})),
-    )
+        copy_lines(cursor, f"assets_quote ({QUOTE})", quotes)
+        copy_lines(cursor, f"assets_price_point ({POINT})", history)
+
+
+def change_quotes(
+    source: Source, words: Sequence[Word], known: Mapping[str, Known], merged: Mapping[int, Merged]
+) -> set[int]:
+    """Quotes and points hold what is newer than they are. Returns the assets to price again."""
+    if not words:
+        return set()
+    lines = []
+    for word in words:
+        listing = known[word.record[0]]
+        lines.append(
+            f"{word.figures}\t{word.page_id}\t{word.position}\t{word.digest}\t{listing.listing_id}"
+            f"\t{listing.asset_id}\n"
+        )
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staging ({STAGING}) ON COMMIT DELETE ROWS")
+        copy_lines(cursor, "staging", lines)
+        cursor.execute(MERGE, {"source": source.pk})
+        *counts, (_, _, _, asset_ids) = cursor.fetchall()
+    for page_id, inserted, updated, _ in counts:
+        merged[page_id].inserted += inserted
+        merged[page_id].updated += updated
+    return set(asset_ids)
 
 
 def known_listings(source: Source, ids: Iterable[str]) -> dict[str, Known]:
     with connection.cursor() as cursor:
         cursor.execute(KNOWN, [source.pk, list(ids)])
-        return {
-            source_asset_id: Known(listing_id, asset_id, symbol, name, tuple(contracts), digest)
-            for source_asset_id, listing_id, asset_id, symbol, name, contracts, digest in cursor.fetchall()
-        }
+        return {row[0]: Known(*row[1:]) for row in cursor.fetchall()}
 
 
-def settle_identities(source: Source, records: Iterable[AssetRecord], known: dict[str, Known]) -> set[int]:
+def settle_identities(
+    source: Source, records: Iterable[AssetRecord], known: dict[str, Known]
+) -> tuple[set[str], set[int]]:
     """Afterwards every record has a listing in its right asset: new ones are placed, renamed ones placed again.
 
-    Returns the assets to price again.
+    Returns the ids of listings that were not there before, and the assets to price again.
     """
-    newcomers = []
+    newcomers, before = [], set(known)
     for record in latest_by_listing(records).values():
         listing = known.get(record.source_asset_id)
-        if listing is None or (listing.symbol, listing.name, listing.contracts) != (
-            record.symbol,
-            record.name,
-            record.contracts,
-        ):
+        if listing is None or listing[2:5] != (record.symbol, record.name, ",".join(record.contracts)):
             newcomers.append(record)
     if not newcomers:
-        return set()
-    touched = place(source, newcomers)
-    known.update(known_listings(source, {*known, *(record.source_asset_id for record in newcomers)}))
-    return touched
-
-
-def figures(record: AssetRecord) -> str:
-    """The record's figures as a line of COPY, without its place."""
-    return "\t".join(
-        [
-            record.observed_at.isoformat(),
-            *(
-                "\\N" if value is None else str(value)
-                for value in (
-                    record.price_usd,
-                    record.market_cap,
-                    record.volume_24h,
-                    record.percent_change_24h,
-                    record.rank,
-                    record.circulating_supply,
-                    record.total_supply,
-                    record.max_supply,
-                )
-            ),
-        ]
-    )
+        return set(), set()
+    placed = place(source, newcomers, known.keys())
+    for id_, (listing_id, asset_id) in placed.alone.items():
+        known[id_] = Known(listing_id, asset_id, "", "", "", None)
+    if placed.alone.keys() != {record.source_asset_id for record in newcomers}:
+        # One that meets others may take them with it: where every listing is now is read again.
+        known.update(known_listings(source, placed.others | known.keys() - placed.alone.keys()))
+    fresh = placed.alone.keys() | placed.others - before
+    return fresh, placed.touched | {known[id_].asset_id for id_ in placed.others}
 
 
 def digest_of(record: AssetRecord, line: str) -> int:
@@ -197,9 +251,36 @@ def digest_of(record: AssetRecord, line: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
+class NoPartition(Exception):
+    """Months (`YYYY-MM-01`) whose price points have no partition yet; it is made outside the transaction."""
+
+    def __init__(self, months: Sequence[str]) -> None:
+        super().__init__(", ".join(months))
+        self.months = months
+
+
+def need_partitions(moments: Iterable[datetime]) -> None:
+    """Raises NoPartition unless the month of every moment has its partition of price points."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT month::text FROM unnest(%s::date[]) month
+               WHERE to_regclass('assets_price_point_' || to_char(month, 'YYYY_MM')) IS NULL""",
+            [_months(moments)],
+        )
+        if missing := [row[0] for row in cursor.fetchall()]:
+            raise NoPartition(missing)
+
+
 def ensure_partitions(moments: Iterable[datetime]) -> None:
     """The month of every moment has its partition of price points. Its own short transaction, safe to repeat."""
-    months = sorted({moment.strftime("%Y-%m-01") for moment in moments})
-    if months:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT assets_price_point_partition(month) FROM unnest(%s::date[]) AS month", [months])
+    make_partitions(_months(moments))
+
+
+def make_partitions(months: Sequence[str]) -> None:
+    """As `ensure_partitions`, of months as `YYYY-MM-01`."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT assets_price_point_partition(month) FROM unnest(%s::date[]) AS month", [list(months)])
+
+
+def _months(moments: Iterable[datetime]) -> list[str]:
+    return [f"{year:04}-{month:02}-01" for year, month in sorted({(moment.year, moment.month) for moment in moments})]

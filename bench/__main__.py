@@ -1,120 +1,71 @@
-"""The road from HTTP pages to committed quotes and price points, against a COPY of the same rows into the same tables.
+"""How fast ingestion is, against what PostgreSQL can take and against what one would take instead.
 
-    python -m bench [--records 20000]
+    make bench              some two minutes
+    SIZE=full make bench    200,000 records, 5 million rows of CSV, 10 million price points that are there already
 
-Runs on a PostgreSQL of its own with fsync on, in this one process. Prints a table and writes bench.json.
+Every figure that a ratio is made of is measured in this one run, on a PostgreSQL of its own that is durable as a user's
+is. Prints a table, and writes bench.json and docs/performance.svg.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
-from typing import Any
 
-from cryptoetl.demo import ProviderServer
+from bench.chart import draw
+from bench.result import SIZES, Result, Size
 from cryptoetl.local.throwaway import Throwaway
 
-TABLES = ("assets_asset", "assets_listing", "assets_listing_key", "assets_quote", "assets_price_point")
+ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make bench", description="Measures ingestion against COPY.")
-    parser.add_argument("--records", type=int, default=20_000, help="CoinGecko-shaped records (default: 20,000)")
-    records = parser.parse_args().records
+    parser = argparse.ArgumentParser(prog="make bench", description="Measures ingestion.")
+    parser.add_argument("--size", choices=SIZES, default=os.environ.get("SIZE", "small"))
+    parser.add_argument("--only", default="", help="the names of some of the parts: loads, workers, csv, crowded")
+    options = parser.parse_args()
     servers = Throwaway()
     servers.start()
     try:
         os.environ |= {**servers.environment(), "ENV_FILE": os.devnull, "LOG_LEVEL": "ERROR"}
         os.environ["DJANGO_SETTINGS_MODULE"] = "cryptoetl.settings"
-        results = measured(records)
+        results = []
+        for result in measured(SIZES[options.size], set(options.only.split(",")) - {""}):
+            if not results:
+                print(f"{'what':<58} {'records':>10} {'seconds':>8} {'a second':>9}   ratio")
+            results.append(result)
+            print(line(result), flush=True)
     finally:
         servers.stop()
-    show(results, records)
-    Path("bench.json").write_text(json.dumps({"records": records, "results": results}, indent=2) + "\n")
+    rows = [{**asdict(result), "per_second": round(result.per_second)} for result in results]
+    (ROOT / "bench.json").write_text(json.dumps({"size": options.size, "results": rows}, indent=2) + "\n")
+    if not options.only:
+        (ROOT / "docs" / "performance.svg").write_text(draw(results))
 
 
-def measured(records: int) -> list[dict[str, Any]]:
-    """Every measurement: what, seconds, records a second, and its ratio to the COPY."""
+def line(result: Result) -> str:
+    figures = f"{result.what:<58} {result.records:>10,} {result.seconds:>8.2f} {result.per_second:>9,.0f}"
+    if result.ratio is None:
+        return figures
+    target = "" if result.target is None else f" (at least {result.target:g})"
+    return f"{figures}   {result.ratio:.2f} of {result.against}{target}"
+
+
+def measured(size: Size, only: set[str]) -> Iterator[Result]:
     import django
 
     django.setup()
-    from django.conf import settings
-    from django.core.management import call_command
-    from django.db import connection
+    from bench import crowded, csv_file, loads, workers
+    from bench.database import prepare
 
-    with connection.cursor() as cursor:
-        for name in ("fsync", "full_page_writes"):
-            cursor.execute(f"ALTER SYSTEM SET {name} = on")
-        cursor.execute("SELECT pg_reload_conf()")
-    call_command("migrate", verbosity=0)
-    results = []
-    with ProviderServer(generated=records) as provider:
-        settings.COINGECKO_BASE_URL = provider.url("coingecko")
-        settings.COINGECKO_COINS, settings.ETL_RATE_LIMIT_REQUESTS = records, 1_000_000
-        settings.COINGECKO_MONTHLY_CALLS = 10**9
-        for what in ("first load", "all prices changed", "unchanged"):
-            provider.warm()
-            results.append(timed(what, records, run_once))
-            if what == "first load":
-                results.append(timed("COPY of the same rows into the same tables", records, copied(connection)))
-                provider.change_prices()
-    copy = next(result["records_per_second"] for result in results if result["what"].startswith("COPY"))
-    return [{**result, "ratio_to_copy": round(result["records_per_second"] / copy, 3)} for result in results]
-
-
-def timed(what: str, records: int, work: Callable[[], None]) -> dict[str, Any]:
-    began = perf_counter()
-    work()
-    seconds = perf_counter() - began
-    return {"what": what, "seconds": round(seconds, 3), "records_per_second": round(records / seconds)}
-
-
-def run_once() -> None:
-    """One run of CoinGecko, to its end, in this process."""
-    from assets.models import Source
-    from ingestion import pipeline, tasks
-    from ingestion.models import Run
-    from ingestion.runs import start_run
-
-    run = start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
-    tasks.carry(run.pk, lambda page_id: pipeline.normalize(page_id) and None)
-    run.refresh_from_db()
-    if run.status != Run.Status.COMPLETED:
-        sys.exit(f"The run {run.status}: {run.error}")
-
-
-def copied(connection: Any) -> Callable[[], None]:
-    """Copies what the tables hold into empty ones with the same indexes, from text that is in memory already."""
-    texts = {}
-    with connection.cursor() as cursor:
-        for table in TABLES:
-            cursor.execute(f"CREATE TABLE bench_{table} (LIKE {table} INCLUDING ALL)")
-            texts[table] = io.StringIO()
-            cursor.copy_expert(f"COPY (SELECT * FROM {table}) TO STDOUT", texts[table])
-
-    def work() -> None:
-        with connection.cursor() as cursor:
-            for table, text in texts.items():
-                text.seek(0)
-                cursor.copy_expert(f"COPY bench_{table} FROM STDIN", text)
-
-    return work
-
-
-def show(results: list[dict[str, Any]], records: int) -> None:
-    print(f"{records:,} records, one process, PostgreSQL with fsync\n")
-    print(f"{'what':<46} {'seconds':>8} {'records/s':>10} {'of COPY':>8}")
-    for result in results:
-        print(
-            f"{result['what']:<46} {result['seconds']:>8.2f} {result['records_per_second']:>10,}"
-            f" {result['ratio_to_copy']:>8.2f}"
-        )
+    prepare()
+    for name, part in (("loads", loads), ("workers", workers), ("csv", csv_file), ("crowded", crowded)):
+        if not only or name in only:
+            yield from part.measured(size)
 
 
 if __name__ == "__main__":

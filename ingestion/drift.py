@@ -8,7 +8,7 @@ they mean, not by what they are called.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,78 +60,117 @@ def shape_of(source: Source, body: bytes, meta: Mapping[str, Any]) -> Shape:
         return shape
     if "items" in meta and isinstance(items, dict):
         items = items.get(meta["items"])
+    # Items of one signature are measured once: of 250 in a page, some ten differ in more than their values.
+    alike: dict[Hashable, list[Any]] = {}
     for item in items if isinstance(items, list) else ():
         if isinstance(item, dict):
-            shape.items += 1
-            measure(item, "", shape, item)
+            alike.setdefault(signature(item), [0, item])[0] += 1
+    for times, item in alike.values():
+        shape.items += times
+        measure(item, "", shape, item, times)
     return shape
 
 
-def measure(values: Mapping[str, Any], prefix: str, shape: Shape, item: Mapping[str, Any]) -> None:
+def signature(item: Mapping[str, Any]) -> Hashable:
+    """Equal for items that have the same fields of the same JSON types, in the same order."""
+    kinds = tuple(map(NAMES.__getitem__, map(type, item.values())))
+    if "object" in kinds:
+        return tuple(item), kinds, tuple(signature(value) for value in item.values() if type(value) is dict)
+    return tuple(item), kinds
+
+
+def measure(values: Mapping[str, Any], prefix: str, shape: Shape, item: Mapping[str, Any], items: int) -> None:
+    """What `items` items, all with the signature of this one, add to the shape."""
     types, times = shape.types, shape.times
     for key, value in values.items():
         path = prefix + key
         kind = NAMES[type(value)]
         if path not in types:
             types[path], times[path] = set(), 0
-        times[path] += 1
+        times[path] += items
         if kind not in types[path]:
             types[path].add(kind)
             shape.examples[path, kind] = item
         if kind == "object":
-            measure(value, path + ".", shape, item)
+            measure(value, path + ".", shape, item, items)
 
 
-def watch(payload: RawPayload, source: Source, shape: Shape) -> None:
-    """What is new about the page's shape is written down, as drift and as the baseline to come.
+def watch(pages: Sequence[tuple[RawPayload, Shape]], source: Source) -> None:
+    """What is new about the shapes of these pages of a source is written down, as drift and as the baseline to come.
 
     Part of the caller's transaction.
     """
-    if not shape.items:
+    pages = [(payload, shape) for payload, shape in pages if shape.items]
+    if not pages:
         return
-    learning = payload.source.last_sweep_at is None
-    seen = {row.path: row for row in FieldSeen.objects.filter(source_id=payload.source_id)}
-    found: list[tuple[str, str, str, str]] = []
-    fresh: list[FieldSeen] = []
-    for path, types in shape.types.items():
-        known = seen.get(path)
-        listed = ", ".join(sorted(types))
-        if known is None:
-            if path not in source.known_fields and (source.known_fields or not learning):
-                found.append((Drift.Kind.ADDED, path, min(types), f"neither handled nor ignored by name: {listed}"))
-            always = shape.times[path] == shape.items
-            fresh.append(FieldSeen(source_id=payload.source_id, path=path, types=sorted(types), always=always))
-        elif news := types - set(known.types):
-            expected = learning or known.types == ["null"] or (news == {"null"} and path in source.nullable)
-            if not expected:
-                kind = Drift.Kind.NULLABLE if news == {"null"} else Drift.Kind.RETYPED
-                found.append(
-                    (kind, path, min(news), f"{', '.join(known.types)} before, now also {', '.join(sorted(news))}")
-                )
-            known.types = sorted(set(known.types) | types)
-            known.save(update_fields=["types"])
-    if shape.items >= ENOUGH:
-        for path, known in seen.items():
-            if known.always and path not in shape.types:
-                if not learning:
-                    found.append((Drift.Kind.REMOVED, path, "", "every record had it before, none of this page has it"))
-                known.always = False
-                known.save(update_fields=["always"])
+    row = pages[0][0].source
+    baseline = Baseline(source, row.last_sweep_at is None, {one.path: one for one in row.fields_seen.all()})
+    found = [drift for payload, shape in pages for drift in baseline.take_in(payload, shape)]
+    fresh = [one for one in baseline.seen.values() if one.pk is None]
     FieldSeen.objects.bulk_create(fresh, ignore_conflicts=True)
-    Drift.objects.bulk_create(
-        Drift(
-            source_id=payload.source_id,
-            run_id=payload.run_id,
-            payload=payload,
-            kind=kind,
-            path=path[:500],
-            detail=detail,
-            sample=sample(shape.examples.get((path, type_name))),
-        )
-        for kind, path, type_name, detail in found
+    FieldSeen.objects.bulk_update(
+        [one for one in baseline.changed.values() if one.pk is not None], ["types", "always"], batch_size=500
     )
+    Drift.objects.bulk_create(found)
     if found:
-        log.warning("shape changed", extra={"source": source.slug, "fields": [path for _, path, _, _ in found]})
+        log.warning("shape changed", extra={"source": source.slug, "fields": [drift.path for drift in found]})
+
+
+@dataclass(slots=True)
+class Baseline:
+    """What the records of a source were seen to hold until now."""
+
+    source: Source
+    learning: bool
+    """Its first whole sweep isn't over: what it holds is the baseline, not drift."""
+    seen: dict[str, FieldSeen]
+    changed: dict[str, FieldSeen] = field(default_factory=dict)
+
+    def take_in(self, payload: RawPayload, shape: Shape) -> list[Drift]:
+        """The page's shape is part of the baseline; what was new about it."""
+        found: list[tuple[str, str, str, str]] = []
+        for path, types in shape.types.items():
+            known = self.seen.get(path)
+            listed = ", ".join(sorted(types))
+            if known is None:
+                if path not in self.source.known_fields and (self.source.known_fields or not self.learning):
+                    found.append((Drift.Kind.ADDED, path, min(types), f"neither handled nor ignored by name: {listed}"))
+                always = shape.times[path] == shape.items
+                self.seen[path] = FieldSeen(source_id=payload.source_id, path=path, types=sorted(types), always=always)
+            elif news := types - set(known.types):
+                null = news == {"null"}
+                if not (self.learning or known.types == ["null"] or (null and path in self.source.nullable)):
+                    found.append(
+                        (
+                            Drift.Kind.NULLABLE if null else Drift.Kind.RETYPED,
+                            path,
+                            min(news),
+                            f"{', '.join(known.types)} before, now also {', '.join(sorted(news))}",
+                        )
+                    )
+                known.types = sorted(set(known.types) | types)
+                self.changed[path] = known
+        if shape.items >= ENOUGH:
+            for path, known in self.seen.items():
+                if known.always and path not in shape.types:
+                    if not self.learning:
+                        found.append(
+                            (Drift.Kind.REMOVED, path, "", "every record had it before, none of this page has it")
+                        )
+                    known.always = False
+                    self.changed[path] = known
+        return [
+            Drift(
+                source_id=payload.source_id,
+                run_id=payload.run_id,
+                payload=payload,
+                kind=kind,
+                path=path[:500],
+                detail=detail,
+                sample=sample(shape.examples.get((path, type_name))),
+            )
+            for kind, path, type_name, detail in found
+        ]
 
 
 def sample(item: Any) -> str:

@@ -55,6 +55,7 @@ class SourceHttp:
         self.base_url = base_url.rstrip("/")
         self.secrets = (key[1],) if key else ()
         self.key_headers = {key[0]: key[1]} if key else {}
+        self.failed_before = 0
         self.session = requests.Session()
         # Proxies of the environment count; a password that ~/.netrc holds for the host goes nowhere.
         self.session.auth = lambda request: request
@@ -68,7 +69,7 @@ class SourceHttp:
         with self._answer(url) as answer:
             for chunk in self._chunks(answer):
                 body += chunk
-            gate.succeeded(self.row)
+            self._succeeded()
             return HttpResponse(
                 # As received, but for our own key, which some sources repeat.
                 body=without(bytes(body), self.secrets),
@@ -85,7 +86,7 @@ class SourceHttp:
             with os.fdopen(descriptor, "wb") as file, self._answer(url) as answer:
                 for chunk in self._chunks(answer):
                     file.write(chunk)
-                gate.succeeded(self.row)
+                self._succeeded()
                 return HttpFile(
                     path,
                     redact(url, self.secrets),
@@ -107,7 +108,7 @@ class SourceHttp:
     def _answer(self, url: str) -> requests.Response:
         """An answer with status 200, its body not yet read. Every call, a redirect too, passes the gate."""
         for _ in range(MAX_REDIRECTS + 1):
-            gate.enter(self.row, self.limits)
+            self.failed_before = gate.enter(self.row, self.limits)
             try:
                 answer = self.session.get(
                     url,
@@ -153,6 +154,10 @@ class SourceHttp:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unavailable(plain(error, self.row.title)) from None
 
+    def _succeeded(self) -> None:
+        if self.failed_before:
+            gate.succeeded(self.row)
+
     def _unavailable(self, message: str, retry_after: float | None = None) -> Unavailable:
         message = redact(message, self.secrets)
         gate.failed(self.row, message)
@@ -167,7 +172,7 @@ class SourceHttp:
             return RateLimited(f"{self.row.title} answers HTTP {status}, too many calls{said}", wait)
         if status in (408, 425) or status >= 500:
             return self._unavailable(f"{self.row.title} answers HTTP {status}{said}", wait)
-        gate.succeeded(self.row)
+        self._succeeded()
         meaning = self.source.refusals.get(code) or self.source.refusals.get(str(status))
         if meaning:
             return Refused(f"{self.row.title} refuses (HTTP {status}): {meaning}.")

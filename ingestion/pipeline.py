@@ -7,27 +7,28 @@ commit. Whoever writes for a run must hold its lease: the token is checked in th
 
 from __future__ import annotations
 
-import base64
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from hashlib import blake2b, sha256
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from math import gcd
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
-from django.db.models.functions import Now
+from psycopg2.extras import Json
 
 from assets import store
-from assets.records import AssetRecord
+from assets.store import Merged
 from ingestion import drift
 from ingestion.errors import Malformed
 from ingestion.finish import finish_if_done
-from ingestion.lease import Lease, held
-from ingestion.models import Checkpoint, RawBody, RawPayload, Reject, Run, Sighting
+from ingestion.lease import Lease, LeaseLost, held
+from ingestion.models import Checkpoint, RawPayload, Reject, Run, Sighting
+from ingestion.parsing import Parsed, Rejected, as_text, clean, fingerprint, parse
 from ingestion.registry import configured
-from ingestion.source import Item, Page, PageFacts, Source
+from ingestion.source import Page, Source
 from ingestion.sources import BY_SLUG
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,9 @@ OnPage = Callable[[int], None]
 
 def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
     """The rest of the run's sweep is stored, page by page. Raises SourceError; what was stored before stays."""
+    if run.whole:
+        # Whoever stored its last page died before saying so; from the checkpoint it would all be fetched once more.
+        return
     config = configured(run.source.slug)
     checkpoint = begin_sweep(run, lease)
     begun_at = checkpoint.cursor
@@ -49,10 +53,10 @@ def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
     options = replace(config.options, batch_size=exact_batch(config.options.batch_size, limit))
     stored = 0
     for page in config.source.fetch(config.http(run.source), begun_at, options):
-        payload = store_page(run, lease, page)
+        page_id = store_page(run, lease, page)
         stored += page.records
-        log.info("page stored", extra={"page": payload.number, "records": page.records, "page_id": payload.pk})
-        on_page(payload.pk)
+        log.info("page stored", extra={"page": run.pages, "records": page.records, "page_id": page_id})
+        on_page(page_id)
         if page.broken:
             raise Malformed(page.broken)
         if limit and stored >= limit:
@@ -96,53 +100,77 @@ def begin_sweep(run: Run, lease: Lease) -> Checkpoint:
     return checkpoint
 
 
-def store_page(run: Run, lease: Lease, page: Page) -> RawPayload:
-    """The page is stored as received and the checkpoint stands after it, in one transaction."""
-    text, encoding = as_text(page.body, page.encoding)
+#: The time of receipt is by PostgreSQL's clock: workers must agree on what waits for how long.
+STORE = """
+WITH held AS MATERIALIZED (
+    SELECT id FROM ingestion_run
+    WHERE id = %(run)s AND lease_token = %(token)s AND status = 'running' FOR NO KEY UPDATE
+), body AS (
+    INSERT INTO ingestion_rawbody (sha256, text, encoding, size)
+    SELECT %(sha256)s, %(text)s, %(encoding)s, %(size)s FROM held WHERE %(text)s::text IS NOT NULL
+    ON CONFLICT DO NOTHING
+), page AS (
+    INSERT INTO ingestion_rawpayload (run_id, source_id, sweep, number, cursor, url, status_code, headers, meta,
+        body_id, received_at, state, error)
+    SELECT %(run)s, %(source)s, %(sweep)s, %(number)s, %(cursor)s, %(url)s, %(status_code)s, %(headers)s, %(meta)s,
+        %(sha256)s, now(), %(state)s, %(error)s
+    FROM held RETURNING id
+), moved AS (
+    UPDATE ingestion_checkpoint SET cursor = %(next)s, in_sweep = %(in_sweep)s, sweep = %(sweep)s, page_id = page.id,
+        run_id = %(run)s, updated_at = now()
+    FROM page WHERE source_id = %(source)s AND %(error)s = ''
+), counted AS (
+    UPDATE ingestion_run run SET pages = pages + 1, strikes = 0, whole = %(whole)s FROM page WHERE run.id = %(run)s
+)
+SELECT id FROM page
+"""
+
+
+def store_page(run: Run, lease: Lease, page: Page) -> int:
+    """The page is stored as received and the checkpoint stands after it, in one transaction. Raises LeaseLost."""
     digest = sha256(page.body).digest()
     whole = page.cursor is None and not page.broken
     assert run.sweep is not None, "begin_sweep comes first"
     with transaction.atomic():
-        held(run, lease)
         if page.meta.get("first_row") == 1:
             # A file is read from its first row: what an earlier state of it held counts no longer.
+            held(run, lease)
             RawPayload.objects.filter(source=run.source, sweep=run.sweep, meta__file=page.meta["file"]).update(
                 superseded=True
             )
         with connection.cursor() as cursor:
+            # A body that is there already isn't sent again; the lock keeps retention from it until the page holds it.
+            cursor.execute("SELECT FROM ingestion_rawbody WHERE sha256 = %s FOR KEY SHARE", [digest])
+            text, encoding = (None, None) if cursor.rowcount else as_text(page.body, page.encoding)
             cursor.execute(
-                "INSERT INTO ingestion_rawbody (sha256, text, encoding, size) VALUES (%s, %s, %s, %s)"
-                " ON CONFLICT DO NOTHING",
-                [digest, text, encoding, len(page.body)],
+                STORE,
+                {
+                    "run": run.pk,
+                    "token": lease.token,
+                    "sha256": digest,
+                    "text": text,
+                    "encoding": encoding,
+                    "size": len(page.body),
+                    "source": run.source_id,
+                    "sweep": run.sweep,
+                    "number": run.pages + 1,
+                    "cursor": page.cursor,
+                    "url": page.url[:2000],
+                    "status_code": page.status_code,
+                    "headers": Json(dict(page.headers)),
+                    "meta": Json(dict(page.meta)),
+                    "state": RawPayload.State.FAILED if page.broken else RawPayload.State.STORED,
+                    "error": page.broken,
+                    "next": page.final_cursor if whole else page.cursor,
+                    "in_sweep": not whole,
+                    "whole": whole,
+                },
             )
-        run.pages += 1
-        payload = RawPayload.objects.create(
-            run=run,
-            source=run.source,
-            sweep=run.sweep,
-            number=run.pages,
-            cursor=page.cursor,
-            url=page.url[:2000],
-            status_code=page.status_code,
-            headers=dict(page.headers),
-            meta=dict(page.meta),
-            body_id=digest,
-            # By PostgreSQL's clock: workers with clocks of their own must agree on what waits for how long.
-            received_at=Now(),
-            state=RawPayload.State.FAILED if page.broken else RawPayload.State.STORED,
-            error=page.broken,
-        )
-        if not page.broken:
-            Checkpoint.objects.filter(source=run.source).update(
-                cursor=page.final_cursor if whole else page.cursor,
-                in_sweep=not whole,
-                sweep=run.sweep,
-                page_id=payload.pk,
-                run=run,
-                updated_at=Now(),
-            )
-        Run.objects.filter(pk=run.pk).update(pages=F("pages") + 1, strikes=0, whole=whole)
-    return payload
+            stored = cursor.fetchone()
+    if stored is None:
+        raise LeaseLost(f"Run {run.pk} is another worker's by now.")
+    run.pages += 1
+    return stored[0]
 
 
 def nothing_new(run: Run, lease: Lease, source: Source, cursor: str | None) -> None:
@@ -153,136 +181,207 @@ def nothing_new(run: Run, lease: Lease, source: Source, cursor: str | None) -> N
         Run.objects.filter(pk=run.pk).update(processed=rows, unchanged=rows, whole=True)
 
 
-def as_text(body: bytes, encoding: str) -> tuple[str, str]:
-    """(text, codec) with text.encode(codec) == body; base64 where the body is no text that PostgreSQL can hold."""
-    try:
-        text = body.decode(encoding)
-        if "\0" not in text and text.encode(encoding) == body:
-            return text, encoding
-    except (UnicodeError, LookupError):
-        pass
-    return base64.b64encode(body).decode(), "base64"
-
-
-def as_bytes(body: RawBody) -> bytes:
-    """The body as received."""
-    return base64.b64decode(body.text) if body.encoding == "base64" else body.text.encode(body.encoding)
-
-
 # --------------------------------------------------------------------------------------------------------- normalize
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A record that can't be read."""
-
-    position: int
-    field: str
-    reason: str
-    raw: str
+#: At most so many pages, and bytes, are normalized in one transaction.
+PAGES_AT_ONCE = 40
+BYTES_AT_ONCE = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What a page holds: records with their positions, and what can't be read."""
+def normalize(page_id: int) -> int:
+    """The records of the page are quotes and price points, and its counts are in its run. How many pages went in.
 
-    records: list[tuple[int, AssetRecord]]
-    rejects: list[Rejected]
-    shape: drift.Shape
-
-
-def normalize(page_id: int) -> bool:
-    """The page's records are quotes and price points, its counts are in its run. False when there was nothing to do.
-
-    A page that kills its worker is begun ETL_RETRY_ATTEMPTS times, then set aside as failed.
+    Those of the run that wait behind it go in with it, in one transaction: what a statement costs, it costs once. A
+    page that was begun before goes in alone, and one that kills its worker is set aside after ETL_RETRY_ATTEMPTS.
     """
-    payload = begin_attempt(page_id)
-    if payload is None:
-        return False
-    parsed: Parsed | None = None
+    payloads = begin_attempts(page_id)
+    if not payloads:
+        return 0
     try:
-        parsed = parse(payload)
-        store.ensure_partitions(record.observed_at for _, record in parsed.records)
-        done = commit_page(payload, parsed)
-    except Malformed as error:
-        done = fail_page(page_id, str(error))
+        done = commit_pages(payloads)
     except (OperationalError, InterfaceError):
-        # The database's fault, not the page's: the attempt does not count, and whoever called tries again.
-        RawPayload.objects.filter(pk=page_id, attempts__gt=0).update(attempts=F("attempts") - 1)
+        # The database's fault, not the pages': the attempt does not count, and whoever called tries again.
+        ids = [payload.pk for payload in payloads]
+        RawPayload.objects.filter(pk__in=ids, attempts__gt=0).update(attempts=F("attempts") - 1)
         raise
     except Exception as error:
+        if len(payloads) > 1:
+            # One of them is the culprit: each by itself from here on.
+            return sum(normalize(payload.pk) for payload in payloads)
         # Our own fault: waiting would not mend it. The page is kept, and goes in by `requeue` once it is mended.
-        fail_page(page_id, f"A fault of cryptoetl itself: {type(error).__name__}: {error}")
-        finish_if_done(payload.run_id)
+        fail_page(page_id, own_fault(error))
+        finish_if_done(payloads[0].run_id)
         raise
-    finish_if_done(payload.run_id)
+    finish_if_done(payloads[0].run_id)
     return done
 
 
-def begin_attempt(page_id: int) -> RawPayload | None:
-    """The page, its attempt counted and committed before it can do harm; None when it is done or set aside."""
-    begun = RawPayload.objects.filter(pk=page_id, state=RawPayload.State.STORED).update(attempts=F("attempts") + 1)
-    if not begun:
-        return None
-    payload = RawPayload.objects.select_related("source", "body").get(pk=page_id)
-    if payload.attempts > max(settings.ETL_RETRY_ATTEMPTS, 1):
-        fail_page(page_id, f"Set aside: {payload.attempts - 1} attempts to read it ended with the death of the worker.")
-        finish_if_done(payload.run_id)
-        return None
-    return payload
+def begin_attempts(page_id: int) -> list[RawPayload]:
+    """The pages to normalize, their attempts counted and committed before they can do harm; none when it is all done.
+
+    A page that another worker has in hand is locked, and is not taken.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(BEGIN, {"page": page_id, "pages": PAGES_AT_ONCE, "bytes": BYTES_AT_ONCE})
+        begun = [row[0] for row in cursor.fetchall()]
+    payloads = list(RawPayload.objects.select_related("source", "body").filter(pk__in=begun).order_by("pk"))
+    if len(payloads) == 1 and payloads[0].attempts > max(settings.ETL_RETRY_ATTEMPTS, 1):
+        tried = payloads[0].attempts - 1
+        fail_page(page_id, f"Set aside: {tried} attempts to read it ended with the death of the worker.")
+        finish_if_done(payloads[0].run_id)
+        return []
+    return payloads
 
 
-def parse(payload: RawPayload) -> Parsed:
-    """Pure but for reading the body. Raises Malformed when the page as a whole can't be read."""
-    source = BY_SLUG[payload.source.slug]
-    facts = PageFacts(payload.received_at, payload.meta)
-    body = as_bytes(payload.body)
-    encoding = "utf-8" if payload.body.encoding == "base64" else payload.body.encoding
-    records: list[tuple[int, AssetRecord]] = []
-    rejects: list[Rejected] = []
-    for item in source.split(body, encoding, facts):
+#: Its page, when it waits; with it, when neither was begun before, the pages of its run that follow it.
+BEGIN = """
+WITH first AS (
+    SELECT id, run_id, attempts FROM ingestion_rawpayload WHERE id = %(page)s AND state = 'stored'
+), waiting AS (
+    SELECT page.id, sum(body.size) OVER (ORDER BY page.id) AS bytes, row_number() OVER (ORDER BY page.id) AS place
+    FROM first JOIN ingestion_rawpayload page
+      ON page.id = first.id
+      OR (page.run_id = first.run_id AND page.id > first.id AND page.attempts = 0 AND first.attempts = 0)
+    JOIN ingestion_rawbody body ON body.sha256 = page.body_id
+    WHERE page.state = 'stored'
+), mine AS (
+    SELECT id FROM ingestion_rawpayload
+    WHERE id IN (SELECT id FROM waiting WHERE place = 1 OR (place <= %(pages)s AND bytes <= %(bytes)s))
+      AND state = 'stored'
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE ingestion_rawpayload page SET attempts = page.attempts + 1 FROM mine WHERE mine.id = page.id RETURNING page.id
+"""
+
+
+def commit_pages(payloads: Sequence[RawPayload]) -> int:
+    """Everything that the pages change, in one transaction; how many went in, without those that another worker has."""
+    while True:
         try:
-            records.append((item.position, read(source, item)))
-        except Malformed as error:
-            rejects.append(Rejected(item.position, error.field, str(error), item.text))
-    return Parsed(records, rejects, drift.shape_of(source, body, payload.meta))
+            return commit_pages_once(payloads)
+        except store.NoPartition as missing:
+            store.make_partitions(missing.months)
 
 
-def read(source: Source, item: Item) -> AssetRecord:
-    if isinstance(item.data, Malformed):
-        raise item.data
-    return source.parse(item)
-
-
-def commit_page(payload: RawPayload, parsed: Parsed) -> bool:
-    """Everything that the page changes, in one transaction; False when another worker has it or had it."""
+def commit_pages_once(payloads: Sequence[RawPayload]) -> int:
+    """As `commit_pages`. Raises NoPartition, with nothing written."""
+    source = payloads[0].source
     with transaction.atomic():
-        locked = (
+        mine = set(
             RawPayload.objects.select_for_update(skip_locked=True, no_key=True)
-            .filter(pk=payload.pk, state=RawPayload.State.STORED)
-            .exists()
+            .filter(pk__in=[payload.pk for payload in payloads], state=RawPayload.State.STORED)
+            .values_list("pk", flat=True)
         )
-        if not locked:
-            return False
-        merged = store.merge(payload.source, parsed.records, payload.pk)
-        keep_rejects(payload, parsed.rejects)
-        Sighting.objects.update_or_create(payload=payload, defaults={"listing_ids": list(merged.listing_ids)})
-        last_id = parsed.records[-1][1].source_asset_id if parsed.records else ""
-        counts = {
-            "inserted": merged.inserted,
-            "updated": merged.updated,
-            "unchanged": merged.unchanged,
-            "rejected": len(parsed.rejects),
+        outcomes = nothing_new_in(mine) if BY_SLUG[source.slug].says_when else {}
+        parsed, broken = parse_all([one for one in payloads if one.pk in mine and one.pk not in outcomes])
+        store.need_partitions(record.observed_at for page in parsed.values() for _, record in page.records)
+        merged = store.merge_pages(source, {page_id: page.records for page_id, page in parsed.items()})
+        for payload in payloads:
+            if payload.pk in parsed:
+                keep_rejects(payload, parsed[payload.pk].rejects)
+                outcomes[payload.pk] = outcome(parsed[payload.pk], merged[payload.pk])
+        record_outcomes(payloads[0].run_id, outcomes)
+        drift.watch([(one, parsed[one.pk].shape) for one in payloads if one.pk in parsed], BY_SLUG[source.slug])
+        for page_id, reason in broken.items():
+            fail_page(page_id, reason)
+    return len(outcomes)
+
+
+def parse_all(payloads: Sequence[RawPayload]) -> tuple[dict[int, Parsed], dict[int, str]]:
+    """What the pages hold, and why some can't be read."""
+    parsed: dict[int, Parsed] = {}
+    broken: dict[int, str] = {}
+    for payload in payloads:
+        try:
+            parsed[payload.pk] = parse(payload)
+        except Malformed as error:
+            broken[payload.pk] = str(error)
+    return parsed, broken
+
+
+class Outcome(NamedTuple):
+    """What became of a page's records, and what it held."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    rejected: int
+    last_id: str
+    listing_ids: Sequence[int]
+
+
+def outcome(parsed: Parsed, merged: Merged) -> Outcome:
+    last_id = parsed.records[-1][1].source_asset_id if parsed.records else ""
+    return Outcome(merged.inserted, merged.updated, merged.unchanged, len(parsed.rejects), last_id, merged.listing_ids)
+
+
+#: Pages of a body that was normalized before, when every listing that it holds is there and none has newer word.
+TWINS = """
+SELECT page.id, twin.inserted + twin.updated + twin.unchanged, twin.last_id, sighting.listing_ids
+FROM ingestion_rawpayload page
+JOIN LATERAL (
+    SELECT * FROM ingestion_rawpayload twin
+    WHERE twin.body_id = page.body_id AND twin.source_id = page.source_id AND twin.meta = page.meta
+      AND twin.state = 'normalized' AND twin.id < page.id
+    ORDER BY twin.id DESC LIMIT 1
+) twin ON twin.rejected = 0
+JOIN ingestion_sighting sighting ON sighting.payload_id = twin.id
+WHERE page.id = ANY(%s) AND cardinality(sighting.listing_ids) = (
+    SELECT count(*) FROM assets_quote quote
+    WHERE quote.listing_id = ANY(sighting.listing_ids) AND quote.page_id <= twin.id
+)
+"""
+
+
+def nothing_new_in(page_ids: Collection[int]) -> dict[int, Outcome]:
+    """Those of the pages that say again, byte for byte, what the tables hold. For records that say their own time."""
+    with connection.cursor() as cursor:
+        cursor.execute(TWINS, [list(page_ids)])
+        return {
+            page_id: Outcome(0, 0, kept, 0, last_id, listing_ids)
+            for page_id, kept, last_id, listing_ids in cursor.fetchall()
         }
-        RawPayload.objects.filter(pk=payload.pk).update(
-            state=RawPayload.State.NORMALIZED, normalized_at=Now(), error="", last_id=last_id, **counts
-        )
-        Run.objects.filter(pk=payload.run_id).update(
-            processed=F("processed") + sum(counts.values()),
-            **{name: F(name) + count for name, count in counts.items()},
-        )
-        drift.watch(payload, BY_SLUG[payload.source.slug], parsed.shape)
-    return True
+
+
+OUTCOMES = """
+WITH outcome AS (
+    SELECT * FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::int[], %s::int[], %s::text[])
+        AS outcome (id, inserted, updated, unchanged, rejected, last_id)
+), pages AS (
+    UPDATE ingestion_rawpayload page SET
+        state = 'normalized', normalized_at = now(), error = '', last_id = outcome.last_id, inserted = outcome.inserted,
+        updated = outcome.updated, unchanged = outcome.unchanged, rejected = outcome.rejected
+    FROM outcome WHERE outcome.id = page.id
+)
+UPDATE ingestion_run run SET
+    processed = processed + sums.inserted + sums.updated + sums.unchanged + sums.rejected,
+    inserted = run.inserted + sums.inserted, updated = run.updated + sums.updated,
+    unchanged = run.unchanged + sums.unchanged, rejected = run.rejected + sums.rejected
+FROM (SELECT sum(inserted) AS inserted, sum(updated) AS updated, sum(unchanged) AS unchanged, sum(rejected) AS rejected
+      FROM outcome) sums
+WHERE run.id = %s
+"""
+
+
+def record_outcomes(run_id: int, outcomes: Mapping[int, Outcome]) -> None:
+    """The pages are done, with their counts and what they held; the counts are in their run as well."""
+    if not outcomes:
+        return
+    Sighting.objects.bulk_create(
+        [Sighting(payload_id=page_id, listing_ids=list(one.listing_ids)) for page_id, one in outcomes.items()],
+        update_conflicts=True,
+        unique_fields=["payload"],
+        update_fields=["listing_ids"],
+    )
+    *columns, _ = zip(*outcomes.values(), strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(OUTCOMES, [list(outcomes), *map(list, columns), run_id])
+
+
+def own_fault(error: Exception) -> str:
+    """What a run or a page says of a bug of ours."""
+    return f"A fault of cryptoetl itself: {type(error).__name__}: {error}"
 
 
 def fail_page(page_id: int, reason: str) -> bool:
@@ -314,69 +413,4 @@ def keep_rejects(payload: RawPayload, rejects: list[Rejected]) -> None:
         ],
         batch_size=1000,
         ignore_conflicts=True,
-    )
-
-
-def fingerprint(reject: Rejected) -> bytes:
-    return blake2b(f"{reject.reason}\0{reject.raw}".encode(errors="replace"), digest_size=16).digest()
-
-
-def clean(text: str) -> str:
-    """What PostgreSQL can hold of a text: NUL bytes shown as such."""
-    return text.replace("\0", "␀").encode("utf-8", "replace").decode()
-
-
-# ------------------------------------------------------------------------------------------------------------ replay
-
-
-@dataclass(slots=True)
-class Replayed:
-    """What a replay wrote."""
-
-    pages: int = 0
-    inserted: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    rejected: int = 0
-    failed: int = 0
-
-
-def replay(pages: Iterator[RawPayload], dry_run: bool = False) -> Iterator[Replayed]:
-    """Stored pages are normalized again, in the order given; the sum so far after each. A dry run rolls each back."""
-    done = Replayed()
-    for payload in pages:
-        try:
-            parsed = parse(payload)
-            store.ensure_partitions(record.observed_at for _, record in parsed.records)
-            with transaction.atomic():
-                merged = store.merge(payload.source, parsed.records, payload.pk)
-                close_rejects(payload, parsed)
-                keep_rejects(payload, parsed.rejects)
-                Sighting.objects.update_or_create(payload=payload, defaults={"listing_ids": list(merged.listing_ids)})
-                if dry_run:
-                    transaction.set_rollback(True)
-            done.inserted += merged.inserted
-            done.updated += merged.updated
-            done.unchanged += merged.unchanged
-            done.rejected += len(parsed.rejects)
-        except Malformed:
-            done.failed += 1
-        done.pages += 1
-        yield done
-
-
-def close_rejects(payload: RawPayload, parsed: Parsed) -> None:
-    """Rejects of the page that can be read by now are resolved."""
-    still = [fingerprint(reject) for reject in parsed.rejects]
-    Reject.objects.filter(payload=payload, state=Reject.State.OPEN).exclude(fingerprint__in=still).update(
-        state=Reject.State.RESOLVED, closed_at=Now()
-    )
-
-
-def requeue(payload: RawPayload) -> bool:
-    """A failed page waits for a worker again, with its attempts forgotten."""
-    return bool(
-        RawPayload.objects.filter(pk=payload.pk, state=RawPayload.State.FAILED).update(
-            state=RawPayload.State.STORED, attempts=0, error=""
-        )
     )

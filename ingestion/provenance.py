@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from ingestion.models import RawPayload
-from ingestion.pipeline import as_bytes
+from ingestion.parsing import as_bytes
 from ingestion.source import PageFacts
 from ingestion.sources import BY_SLUG
 

@@ -2,6 +2,7 @@
 
 - a run that is due and held by nobody (its message was lost, or its worker died and the lease ran out) is sent again;
 - a page that was stored and never normalized is sent again, once its message has had time to arrive;
+- a source whose slot came and went without a run (beat's message was lost) is started;
 - a run whose work is all done, but whose last worker died before it could say so, is ended;
 - times that PostgreSQL's clock wrote before it was set back are cut to what they mean now;
 - an asset in whose consensus a quote has gone stale is priced again; an edited schedule reaches the source's row.
@@ -11,13 +12,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from assets import store
 from assets.pricing import reprice_due
 from ingestion.finish import finish_if_done
 from ingestion.gate import OPEN_AT_MOST, PROBE_FOR
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: A message that took longer than this is taken for lost. One sent twice finds nothing left to do.
 LOST_AFTER = timedelta(seconds=20)
+#: A run younger than this may still be on its way to a worker.
+JUST_QUEUED = timedelta(seconds=5)
 #: Two of them within this time are one.
 REPEATED = timedelta(seconds=1)
 #: A clock that went back by less was merely corrected.
@@ -46,6 +50,23 @@ FROM (
     WHERE task.task = 'ingestion.tasks.start' AND args LIKE '[%%"]' AND period <> 'microseconds'
 ) edited
 WHERE edited.slug = source.slug AND source.interval_seconds <> edited.seconds
+"""
+
+#: Beat's word on when it last sent is no help where a run came of it: it is written late, or never.
+LOST_SLOTS = """
+SELECT DISTINCT source.slug
+FROM django_celery_beat_periodictask task
+JOIN assets_source source ON task.args = format('["%%s"]', source.slug)
+LEFT JOIN LATERAL (
+    SELECT finished_at FROM ingestion_run run WHERE run.source_id = source.id ORDER BY run.id DESC LIMIT 1
+) newest ON true
+CROSS JOIN LATERAL (SELECT now() - make_interval(secs => source.interval_seconds) - %(lost_after)s AS at) missed
+WHERE task.task = 'ingestion.tasks.start' AND task.enabled AND source.enabled
+  AND NOT EXISTS (
+      SELECT FROM ingestion_run run WHERE run.source_id = source.id AND run.status IN ('queued', 'running')
+  )
+  AND (newest.finished_at < missed.at
+       OR newest.finished_at IS NULL AND (task.last_run_at < now() - %(lost_after)s OR task.date_changed < missed.at))
 """
 
 
@@ -72,6 +93,8 @@ class Left:
 
     runs: list[int] = field(default_factory=list)
     pages: list[int] = field(default_factory=list)
+    slots: list[str] = field(default_factory=list)
+    """The sources whose slot is to be begun."""
 
 
 def just_done() -> bool:
@@ -105,7 +128,7 @@ def reconcile() -> Left:
                 status__in=Run.ACTIVE,
                 fetched_at=None,
                 due_at__lt=Now(),
-                queued_at__lt=Now() - timedelta(seconds=5),
+                queued_at__lt=Now() - JUST_QUEUED,
             )
             .values_list("pk", flat=True)
             .order_by("pk")
@@ -123,6 +146,10 @@ def reconcile() -> Left:
         finish_if_done(run_id)
     with connection.cursor() as cursor:
         cursor.execute(SCHEDULES)
+        cursor.execute(LOST_SLOTS, {"lost_after": LOST_AFTER})
+        left.slots = [slug for (slug,) in cursor.fetchall()]
+    # The next month's, too, so that no load has to wait for it on the first of the month.
+    store.ensure_partitions(datetime.now(UTC) + ahead for ahead in (timedelta(), timedelta(days=3)))
     priced = reprice_due()
     Pulse.objects.update_or_create(
         name="reconcile",

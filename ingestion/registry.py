@@ -6,12 +6,13 @@ Runs after each migrate. A schedule is created once and never overwritten, so th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 
+from assets import store
 from assets.models import Source as SourceRow
 from ingestion.gate import Limits
 from ingestion.http import SourceHttp
@@ -95,6 +96,7 @@ def install_sources(**_: Any) -> None:
             Checkpoint.objects.get_or_create(source=row)
             create_view(row)
         create_schedules()
+    store.ensure_partitions([datetime.now(UTC)])
 
 
 def create_view(row: SourceRow) -> None:

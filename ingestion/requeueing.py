@@ -12,7 +12,7 @@ from time import monotonic
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from ingestion import pipeline
+from ingestion import replaying
 from ingestion.models import RawPayload, Reject
 
 
@@ -42,7 +42,7 @@ def read_again(pages: QuerySet[RawPayload], within: float | None = None) -> Iter
     open_rejects = Reject.objects.filter(payload__in=ids, state=Reject.State.OPEN)
     so_far = ReadAgain(len(ids))
     before = open_rejects.count()
-    for replayed in pipeline.replay(pages.iterator(chunk_size=20)):
+    for replayed in replaying.replay(pages.iterator(chunk_size=20)):
         so_far.done, so_far.failed = replayed.pages, replayed.failed
         so_far.readable = before - open_rejects.count()
         yield so_far

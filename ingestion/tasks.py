@@ -119,6 +119,8 @@ def reconcile(self: CarefulTask) -> None:
     if not self.request.called_directly and reconciling.just_done():
         return
     left = reconciling.reconcile()
+    for slug in left.slots:
+        start(slug)
     for run_id in left.runs:
         send(fetch, run_id)
     for page_id in left.pages:
@@ -159,7 +161,7 @@ def carry(run_id: int, on_page: pipeline.OnPage) -> None:
             raise
         except Exception as error:
             # Our own bug: it fails at once and loudly, and waiting would not mend it.
-            finish.fetched(run_id, Run.Status.FAILED, f"A fault of cryptoetl itself: {type(error).__name__}: {error}")
+            finish.fetched(run_id, Run.Status.FAILED, pipeline.own_fault(error))
             raise
         else:
             finish.fetched(run_id, Run.Status.COMPLETED)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from assets import store
 from assets.models import Source
@@ -29,9 +29,6 @@ def load(slug: str, *records: AssetRecord, page_id: int | None = None) -> Source
     store.ensure_partitions(one.observed_at for one in records)
     with transaction.atomic():
         store.merge(source, list(enumerate(records)), page_id or next(pages))
-        # A test's transaction isn't committed between two pages, as a worker's is.
-        with connection.cursor() as cursor:
-            cursor.execute("TRUNCATE staging")
     return source
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -19,7 +18,7 @@ from ingestion.admin.rereading import replay, requeue_pages
 from ingestion.admin.run import PAGE_STATES
 from ingestion.errors import Malformed
 from ingestion.models import RawPayload, Reject
-from ingestion.pipeline import as_bytes, read
+from ingestion.parsing import as_bytes, read
 from ingestion.source import Item, PageFacts
 from ingestion.sources import BY_SLUG
 
@@ -226,7 +225,7 @@ def shown(source: Any, item: Item) -> dict[str, Any]:
     """A record as received, and as it is understood today."""
     understood, trouble = None, ""
     try:
-        record = asdict(read(source, item))
+        record = read(source, item)._asdict()
         record["observed_at"] = f"{record['observed_at']:%Y-%m-%d %H:%M:%S} UTC"
         understood = [(name, value) for name, value in record.items() if value not in (None, ())]
     except Malformed as error:

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from ingestion import broker, pipeline
+from ingestion import broker, replaying
 from ingestion.models import RawPayload, Reject
 from ingestion.requeueing import ReadAgain, pages_of, read_again
 from ingestion.tasks import normalize, send
@@ -20,13 +20,13 @@ PATIENCE = 10.0
 def replay(request: HttpRequest, pages: QuerySet[RawPayload], command: str) -> str | None:
     """The pages are normalized again, in the order in which they came. `command` does what is left."""
     pages = pages.exclude(state=RawPayload.State.STORED).select_related("source", "body").order_by("pk")
-    written = pipeline.Replayed()
+    written = replaying.Replayed()
     total = pages.count()
     if not total:
         messages.warning(request, "There is no page to replay: those that wait are normalized as they are.")
         return None
     until = monotonic() + PATIENCE
-    for written in pipeline.replay(pages.iterator(chunk_size=20)):  # noqa: B007  # the last one is the sum
+    for written in replaying.replay(pages.iterator(chunk_size=20)):  # noqa: B007  # the last one is the sum
         if monotonic() > until:
             break
     if written.pages < total:
@@ -57,7 +57,7 @@ def reread_rejects(request: HttpRequest, rejects: QuerySet[Reject], command: str
 def requeue_pages(request: HttpRequest, pages: QuerySet[RawPayload]) -> str | None:
     """Failed pages wait for a worker again."""
     trouble = broker.trouble()
-    requeued = [page for page in pages.filter(state=RawPayload.State.FAILED).order_by("pk") if pipeline.requeue(page)]
+    requeued = [page for page in pages.filter(state=RawPayload.State.FAILED).order_by("pk") if replaying.requeue(page)]
     if not requeued:
         messages.warning(request, "None of these has failed.")
         return None

@@ -32,6 +32,8 @@ class Inline:
         self.open = set(run_ids)
         self.seen = seen
         self.carried: set[int] = set()
+        self.stored: list[int] = []
+        """Pages that wait to be normalized together."""
         self.spoilt: set[int] = set()
         """Pages that this program can't normalize by a fault of its own: they stay for a version that can."""
 
@@ -61,7 +63,10 @@ class Inline:
             finish_if_done(run.pk)
             return
         try:
-            carry(run.pk, on_page=partial(self._page_stored, run.pk))
+            try:
+                carry(run.pk, on_page=partial(self._page_stored, run))
+            finally:
+                self._normalize_stored(run)
         except Unavailable:
             pass  # the time of the next attempt and the reason are in the row
         except OperationalError:
@@ -70,10 +75,19 @@ class Inline:
             # Ours, and in the run's row as such; the other sources still have their turn.
             log.exception("a run failed by a fault of ours", extra={"run_id": run.pk})
 
-    def _page_stored(self, run_id: int, page_id: int) -> None:
-        self._normalize(page_id)
-        for run in refreshed([run_id]):
-            self.seen(run)
+    def _page_stored(self, run: Run, page_id: int) -> None:
+        self.stored.append(page_id)
+        if len(self.stored) >= pipeline.PAGES_AT_ONCE:
+            self._normalize_stored(run)
+
+    def _normalize_stored(self, run: Run) -> None:
+        """The pages stored since the last time are in the tables."""
+        stored, self.stored = self.stored, []
+        waiting = RawPayload.objects.filter(pk__in=stored, state=RawPayload.State.STORED).order_by("pk")
+        while (page_id := waiting.exclude(pk__in=self.spoilt).values_list("pk", flat=True).first()) is not None:
+            self._normalize(page_id)
+        for now in refreshed([run.pk]):
+            self.seen(now)
 
     def _normalize(self, page_id: int) -> None:
         if page_id in self.spoilt:

@@ -10,14 +10,31 @@ every 20 minutes are 8,640 to 8,928 a month. No limit is published for keyless c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 
 import msgspec
 
 from assets.records import AssetRecord
 from ingestion.errors import Malformed
-from ingestion.source import Http, Item, Options, Page, Plan, Source
-from ingestion.sources.json_items import ABSENT, not_negative, number, present, rank, raw_items, split_list, text, time
+from ingestion.source import Http, Item, Options, Page, Plan, Quick, Source
+from ingestion.sources.json_items import (
+    ABSENT,
+    not_negative,
+    number,
+    present,
+    quick_page,
+    rank,
+    raw_items,
+    split_list,
+    text,
+    time,
+    usual_figure,
+    usual_number,
+    usual_rank,
+    usual_text,
+    usual_time,
+)
 
 PER_PAGE = 250
 
@@ -90,6 +107,55 @@ def parse(item: Item) -> AssetRecord:
     )
 
 
+class UsualMarket(msgspec.Struct, gc=False):
+    """A market of which every field is as documented."""
+
+    id: str
+    current_price: Decimal | None
+    last_updated: datetime
+    symbol: str | None = None
+    name: str | None = None
+    market_cap: Decimal | None = None
+    market_cap_rank: int | None = None
+    total_volume: Decimal | None = None
+    price_change_percentage_24h: Decimal | None = None
+    circulating_supply: Decimal | None = None
+    total_supply: Decimal | None = None
+    max_supply: Decimal | None = None
+
+
+def usual(market: UsualMarket, latest: datetime) -> AssetRecord:
+    """As `parse`. Raises Unusual."""
+    circulating = usual_figure(market.circulating_supply, None)
+    market_cap = usual_figure(market.market_cap)
+    return AssetRecord(
+        usual_text(market.id, required=True),
+        usual_text(market.symbol).upper(),
+        usual_text(market.name),
+        usual_time(market.last_updated, latest),
+        usual_figure(market.current_price),
+        None if circulating is None and not market_cap else market_cap,
+        usual_figure(market.total_volume),
+        usual_number(market.price_change_percentage_24h),
+        usual_rank(market.market_cap_rank),
+        circulating,
+        usual_figure(market.total_supply, None),
+        usual_figure(market.max_supply, None),
+    )
+
+
+NUMBERS = frozenset(
+    {
+        "current_price",
+        "market_cap",
+        "market_cap_rank",
+        "total_volume",
+        "price_change_percentage_24h",
+        "circulating_supply",
+        "total_supply",
+        "max_supply",
+    }
+)
 IGNORED = """image fully_diluted_valuation high_24h low_24h price_change_24h market_cap_change_24h
 market_cap_change_percentage_24h ath ath_change_percentage ath_date atl atl_change_percentage atl_date roi roi.times
 roi.currency roi.percentage market_cap_rank_with_rehypothecated price_change_percentage_1h_in_currency
@@ -114,6 +180,8 @@ SOURCE = Source(
     fetch=fetch,
     split=split_list(Market),
     parse=parse,
+    quick=Quick(quick_page(UsualMarket, usual), NUMBERS),
+    says_when=True,
     min_records=1,
     identity_rank=1,
     known_fields=FIELDS,

@@ -8,14 +8,31 @@ minutes. 402 is either "over the limit", as 429 is, or "your plan is too small".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 
 import msgspec
 
 from assets.records import AssetRecord
 from ingestion.errors import Malformed
-from ingestion.source import Http, Item, Options, Page, Plan, Source
-from ingestion.sources.json_items import ABSENT, not_negative, number, present, rank, raw_items, split_list, text, time
+from ingestion.source import Http, Item, Options, Page, Plan, Quick, Source
+from ingestion.sources.json_items import (
+    ABSENT,
+    not_negative,
+    number,
+    present,
+    quick_page,
+    rank,
+    raw_items,
+    split_list,
+    text,
+    time,
+    usual_figure,
+    usual_number,
+    usual_rank,
+    usual_text,
+    usual_time,
+)
 
 
 class InDollars(msgspec.Struct):
@@ -76,6 +93,64 @@ def parse(item: Item) -> AssetRecord:
     )
 
 
+class UsualInDollars(msgspec.Struct, gc=False):
+    """As documented throughout."""
+
+    price: Decimal | None
+    volume_24h: Decimal | None = None
+    market_cap: Decimal | None = None
+    percent_change_24h: Decimal | None = None
+
+
+class UsualQuotes(msgspec.Struct, gc=False):
+    USD: UsualInDollars
+
+
+class UsualTicker(msgspec.Struct, gc=False):
+    """A ticker of which every field is as documented."""
+
+    id: str
+    last_updated: datetime
+    quotes: UsualQuotes
+    name: str | None = None
+    symbol: str | None = None
+    rank: int | None = None
+    circulating_supply: Decimal | None = None
+    total_supply: Decimal | None = None
+    max_supply: Decimal | None = None
+
+
+def usual(ticker: UsualTicker, latest: datetime) -> AssetRecord:
+    """As `parse`. Raises Unusual."""
+    usd = ticker.quotes.USD
+    return AssetRecord(
+        usual_text(ticker.id, required=True),
+        usual_text(ticker.symbol).upper(),
+        usual_text(ticker.name),
+        usual_time(ticker.last_updated, latest),
+        usual_figure(usd.price, None),
+        usual_figure(usd.market_cap, None),
+        usual_figure(usd.volume_24h, None),
+        usual_number(usd.percent_change_24h),
+        usual_rank(ticker.rank),
+        usual_figure(ticker.circulating_supply, None),
+        usual_figure(ticker.total_supply, None),
+        usual_figure(ticker.max_supply, None),
+    )
+
+
+NUMBERS = frozenset(
+    {
+        "rank",
+        "circulating_supply",
+        "total_supply",
+        "max_supply",
+        "quotes.USD.price",
+        "quotes.USD.volume_24h",
+        "quotes.USD.market_cap",
+        "quotes.USD.percent_change_24h",
+    }
+)
 READ = (
     "id name symbol rank circulating_supply total_supply max_supply last_updated quotes.USD.price quotes.USD.volume_24h"
 )
@@ -99,6 +174,8 @@ SOURCE = Source(
     fetch=fetch,
     split=split_list(Ticker),
     parse=parse,
+    quick=Quick(quick_page(UsualTicker, usual), NUMBERS),
+    says_when=True,
     min_records=1,
     identity_rank=2,
     known_fields=frozenset(READ.split()) | frozenset(IGNORED.split()),

@@ -16,7 +16,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from assets.models import Asset, Listing, Quote, Source
 from cryptoetl.demo import ProviderServer, bundled_coins
 from ingestion.models import Checkpoint, Drift, FieldSeen, Gate, RawPayload, Reject, Run
-from ingestion.pipeline import as_bytes
+from ingestion.parsing import as_bytes
 from ingestion.runs import start_run
 from ingestion.tests.browsing import Browser, list_path, messages_of, row_path, words
 from ingestion.tests.conftest import point_at, run_to_end

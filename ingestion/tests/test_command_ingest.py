@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from assets import store
 from assets.models import Quote, Source
 from cryptoetl.demo import Fault, ProviderServer, bundled_coins
 from ingestion import pipeline
@@ -156,6 +158,7 @@ def test_a_run_under_way_is_waited_for_and_carried_on(manage, provider):
 
 def test_interrupted_inline_the_run_is_cancelled_and_the_next_one_goes_on(manage, provider, settings, monkeypatch):
     settings.ETL_BATCH_SIZE = 10
+    monkeypatch.setattr(pipeline, "PAGES_AT_ONCE", 1)
     seen = []
 
     def stop_at_the_second(page_id: int) -> bool:
@@ -183,13 +186,13 @@ def test_interrupted_inline_the_run_is_cancelled_and_the_next_one_goes_on(manage
 
 
 def test_a_fault_of_ours_fails_its_run_and_leaves_the_others_their_turn(manage, provider, monkeypatch):
-    def spoilt(page_id: int) -> bool:
-        if RawPayload.objects.get(pk=page_id).source.slug == "coingecko":
+    def spoilt(source: Source, pages: Any) -> Any:
+        if source.slug == "coingecko":
             raise ZeroDivisionError("ours")
-        return normalize(page_id)
+        return merge_pages(source, pages)
 
-    normalize = pipeline.normalize
-    monkeypatch.setattr(inline.pipeline, "normalize", spoilt)
+    merge_pages = store.merge_pages
+    monkeypatch.setattr(store, "merge_pages", spoilt)
     ran = manage("ingest", "--inline")
     assert ran.code == 1
     assert "A fault of cryptoetl itself: ZeroDivisionError: ours" in ran.out

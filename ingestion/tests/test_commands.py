@@ -308,7 +308,7 @@ def test_resolve_gives_every_listing_the_keys_of_today_s_rule(manage, provider):
     keys = sorted(ListingKey.objects.values_list("listing_id", "key"))
     first = Listing.objects.first()
     ListingKey.objects.filter(listing=first).delete()
-    ListingKey.objects.create(listing=first, key="of yesterday's rule")
+    ListingKey.objects.create(listing=first, key=1)  # of yesterday's rule
     manage("resolve", "--dry-run")
     assert sorted(ListingKey.objects.values_list("listing_id", "key")) != keys
     manage("resolve")

@@ -7,7 +7,7 @@ import pytest
 from cryptoetl.demo import Fault
 from ingestion.drift import shape_of
 from ingestion.models import Drift, RawPayload
-from ingestion.pipeline import as_bytes
+from ingestion.parsing import as_bytes
 from ingestion.sources import BY_SLUG
 
 

@@ -9,7 +9,7 @@ from django.db import connection
 
 from assets.models import Asset, Listing, PricePoint, Quote
 from cryptoetl.demo import Fault, ProviderServer
-from ingestion import pipeline
+from ingestion import parsing, replaying
 from ingestion.models import Checkpoint, RawBody, RawPayload, Reject, Run
 from ingestion.tests.conftest import point_at, run_to_end
 
@@ -97,7 +97,7 @@ def test_an_older_observation_never_overwrites_a_newer_one(ingest, provider):
     provider.change_prices()
     ingest("coingecko")
     newest = list(Quote.objects.order_by("pk").values("pk", "price_usd", "observed_at", "page_id"))
-    for done in pipeline.replay(iter([old])):
+    for done in replaying.replay(iter([old])):
         assert done.inserted == done.updated == 0
     assert list(Quote.objects.order_by("pk").values("pk", "price_usd", "observed_at", "page_id")) == newest
 
@@ -107,7 +107,7 @@ def test_replay_of_everything_changes_nothing(ingest, provider):
     provider.change_prices()
     ingest("coingecko")
     before = written()
-    *_, done = pipeline.replay(RawPayload.objects.order_by("pk").iterator())
+    *_, done = replaying.replay(RawPayload.objects.order_by("pk").iterator())
     assert (done.inserted, done.updated, done.failed) == (0, 0, 0)
     assert done.unchanged > 100
     assert written() == before
@@ -131,7 +131,7 @@ def test_replay_from_nothing_gives_what_the_ingestion_gave(ingest, provider):
     points = PricePoint.objects.count()
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE assets_asset, assets_listing, assets_quote, assets_price_point CASCADE")
-    for _ in pipeline.replay(RawPayload.objects.order_by("pk").iterator()):
+    for _ in replaying.replay(RawPayload.objects.order_by("pk").iterator()):
         pass
     assert list(Quote.objects.order_by("listing__source_asset_id").values_list(*columns)) == quotes
     assert PricePoint.objects.count() == points
@@ -151,7 +151,7 @@ def test_a_body_is_kept_exactly_as_received(ingest, provider):
 
     run = ingest("coinpaprika")
     body = requests.get(provider.url("coinpaprika") + "/tickers?quotes=USD", timeout=10).content
-    assert pipeline.as_bytes(run.payloads.get().body) == body
+    assert parsing.as_bytes(run.payloads.get().body) == body
 
 
 @pytest.mark.parametrize(
@@ -167,10 +167,10 @@ def test_a_body_is_kept_exactly_as_received(ingest, provider):
     ],
 )
 def test_every_body_comes_back_to_the_byte(body, encoding, stored_as):
-    text, codec = pipeline.as_text(body, encoding)
+    text, codec = parsing.as_text(body, encoding)
     assert codec == stored_as
     assert "\0" not in text
-    assert pipeline.as_bytes(RawBody(text=text, encoding=codec)) == body
+    assert parsing.as_bytes(RawBody(text=text, encoding=codec)) == body
 
 
 def test_the_view_for_people_at_psql_shows_every_record_as_received(ingest, provider):

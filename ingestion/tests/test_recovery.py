@@ -9,14 +9,16 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.models.functions import Now
 
 from assets.models import Quote, Source
 from cryptoetl.demo import Fault
 from cryptoetl.local.throwaway import Throwaway
-from ingestion import lease, pipeline, reconciling, runs, tasks
+from ingestion import lease, pipeline, reconciling, replaying, runs, tasks
 from ingestion.models import Checkpoint, RawPayload, Run
 from ingestion.tests.conftest import COINS, PAGES, run_to_end
 from ingestion.tests.crew import nothing_is_left_open, pass_time, reconcile_until_ended, tables, wait_for
@@ -39,6 +41,25 @@ def test_a_worker_killed_in_mid_sweep_is_taken_over_and_nothing_is_lost(market, 
     assert tables() == undisturbed
     nothing_is_left_open()
     assert [call.params["page"] for call in market.calls] == ["1", "2", "3", "3", "4"]
+
+
+def test_a_worker_that_dies_behind_the_last_page_leaves_nothing_to_be_fetched_again(market, undisturbed):
+    class Died(BaseException):
+        """SIGKILL, as far as the code behind it is concerned."""
+
+    def die_behind_the_last(page_id: int) -> None:
+        pipeline.normalize(page_id)
+        if RawPayload.objects.count() == PAGES:
+            raise Died
+
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    with pytest.raises(Died):
+        tasks.carry(run.pk, die_behind_the_last)
+    tasks.carry(run.pk, pipeline.normalize)
+    run.refresh_from_db()
+    assert (run.status, run.pages, run.processed) == ("completed", PAGES, COINS)
+    assert [call.params["page"] for call in market.calls] == ["1", "2", "3", "4"]
+    assert tables() == undisturbed
 
 
 def test_every_message_lost_in_mid_load_needs_no_hand(market, workers, undisturbed, servers: Throwaway):
@@ -122,23 +143,23 @@ def test_a_page_that_kills_its_worker_is_set_aside_and_stops_nothing_else(market
         # The second page kills whoever reads it, before anything can be said about it.
         if RawPayload.objects.get(pk=page_id).number == 2:
             poison["page"] = page_id
-            assert pipeline.begin_attempt(page_id) is not None
+            assert pipeline.begin_attempts(page_id)
         else:
             pipeline.normalize(page_id)
 
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
     tasks.carry(run.pk, normalize)
     for _ in range(settings.ETL_RETRY_ATTEMPTS - 1):
-        assert pipeline.begin_attempt(poison["page"]) is not None
+        assert pipeline.begin_attempts(poison["page"])
     pass_time()
     assert reconciling.reconcile().pages == [poison["page"]]
-    assert pipeline.normalize(poison["page"]) is False
+    assert not pipeline.normalize(poison["page"])
     run.refresh_from_db()
     assert (run.status, run.processed) == ("partial", COINS - 250)
     assert "Set aside: 3 attempts" in run.error
     page = RawPayload.objects.get(pk=poison["page"])
     assert page.state == "failed"
-    assert pipeline.requeue(page)
+    assert replaying.requeue(page)
     assert pipeline.normalize(page.pk)
     assert Quote.objects.count() == COINS
 
@@ -148,7 +169,7 @@ def test_a_page_that_two_workers_take_up_is_normalized_once(market):
     pages: list[int] = []
     tasks.carry(run.pk, pages.append)
 
-    def work(page_id: int) -> bool:
+    def work(page_id: int) -> int:
         try:
             return pipeline.normalize(page_id)
         finally:
@@ -189,6 +210,39 @@ def test_two_beats_make_one_run_per_slot(tables):
         assert runs.cancel(run)
         assert runs.start_slot("coingecko") is None, "the slot has had its run"
         Run.objects.filter(pk=run.pk).update(slot=run.slot.replace(year=2000 + slot))
+
+
+def test_a_slot_whose_message_was_lost_is_made_up_for(tables, monkeypatch):
+    from django_celery_beat.models import PeriodicTask
+
+    sent: list[int] = []
+    monkeypatch.setattr(tasks, "send", lambda task, *args: sent.extend(args if task is tasks.fetch else ()))
+    schedule = PeriodicTask.objects.filter(name="ingest coingecko")
+    PeriodicTask.objects.exclude(name="ingest coingecko").update(enabled=False)
+
+    tasks.reconcile()
+    assert not Run.objects.exists(), "its first slot is still to come"
+
+    # Beat says that it sent, and nobody has heard of it: the database, or the broker, was away.
+    schedule.update(last_run_at=Now() - 2 * reconciling.LOST_AFTER)
+    tasks.reconcile()
+    run = Run.objects.get()
+    assert (run.source.slug, run.trigger, sent) == ("coingecko", "schedule", [run.pk])
+    Run.objects.update(queued_at=Now() - timedelta(hours=2))
+    sent.clear()
+    assert reconciling.reconcile().slots == [], "a run that is under way is its slot's"
+
+    # The run ends. Within the interval nothing is due; an interval and a little later something was lost again.
+    assert runs.cancel(run)
+    assert reconciling.reconcile().slots == []
+    interval = timedelta(seconds=run.source.interval_seconds)
+    Run.objects.update(finished_at=Now() - interval - 2 * reconciling.LOST_AFTER)
+    assert reconciling.reconcile().slots == ["coingecko"]
+    schedule.update(enabled=False)
+    assert reconciling.reconcile().slots == []
+    schedule.update(enabled=True)
+    Source.objects.filter(slug="coingecko").update(enabled=False)
+    assert reconciling.reconcile().slots == []
 
 
 def test_a_cancelled_run_stops_after_its_page_and_the_next_goes_on(market):
@@ -237,7 +291,7 @@ def test_our_own_fault_in_a_page_sets_the_page_aside_and_fails_the_run(market, m
     assert (run.status, run.processed) == ("failed", COINS - 250)
     assert "Page 1: A fault of cryptoetl itself: ZeroDivisionError" in run.error
     page = RawPayload.objects.get(pk=pages[0])
-    assert pipeline.requeue(page)
+    assert replaying.requeue(page)
     assert pipeline.normalize(page.pk)
     assert Quote.objects.count() == COINS
 
@@ -300,7 +354,7 @@ def test_an_edited_schedule_reaches_the_source_and_is_never_overwritten(tables):
 
 def test_carrying_a_run_that_is_not_there_does_nothing(tables):
     tasks.carry(10**9, pipeline.normalize)
-    assert pipeline.normalize(10**9) is False
+    assert not pipeline.normalize(10**9)
 
 
 def test_fail_after_n_records_reaches_the_worker_from_whoever_started_the_run(market, workers, settings):

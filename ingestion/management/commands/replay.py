@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management import CommandError
 
-from ingestion import pipeline
+from ingestion import replaying
 from ingestion.management.sentences import (
     SentenceCommand,
     run_numbered,
@@ -49,15 +49,15 @@ class Command(SentenceCommand):
         if options["since"]:
             pages = pages.filter(received_at__gte=time_named(options["since"]))
         total = pages.count()
-        done = pipeline.Replayed()
+        done = replaying.Replayed()
         ordered = pages.select_related("source", "body").order_by("pk").iterator(chunk_size=20)
         with Progress(self.stderr) as progress:
-            for done in pipeline.replay(ordered, dry_run=options["dry_run"]):
+            for done in replaying.replay(ordered, dry_run=options["dry_run"]):
                 progress.row(source.title, f"{done.pages:,} of {total:,} pages", done.pages / max(total, 1))
         self.stdout.write(summary(done, options["dry_run"]))
 
 
-def summary(done: pipeline.Replayed, dry_run: bool) -> str:
+def summary(done: replaying.Replayed, dry_run: bool) -> str:
     """What was written, or would be."""
     if not done.pages:
         return "There is no stored page to replay."

@@ -1,0 +1,75 @@
+"""The keys under which listings are filed, so that those that may be one coin are found by an index scan.
+
+A key is 64 bits of a blocking key's text. Two texts with one key do no harm: what is found is compared by its texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from hashlib import blake2b
+
+from django.db import connection
+
+from assets.blocking import filing_keys
+from assets.copying import copy_lines
+from assets.evidence import Listing
+
+
+def key_of(text: str) -> int:
+    """64 bits, signed, the same in every process."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def keys_of(listing: Listing) -> frozenset[int]:
+    """The keys under which a listing is filed."""
+    return frozenset(map(key_of, filing_keys(listing)))
+
+
+def taken(keys: Iterable[int]) -> set[int]:
+    """Those of the keys under which something is filed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT key FROM unnest(%s::bigint[]) key
+               WHERE EXISTS (SELECT FROM assets_listing_key filed WHERE filed.key = key.key)""",
+            [list(keys)],
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def file(rows: Iterable[tuple[int, Collection[int]]]) -> None:
+    """Each (listing, keys) is filed. The listing is not filed under one of them yet."""
+    with connection.cursor() as cursor:
+        copy_lines(
+            cursor,
+            "assets_listing_key (key, listing_id)",
+            (f"{key}\t{listing_id}\n" for listing_id, keys in rows for key in keys),
+        )
+
+
+def file_again(rows: Sequence[tuple[int, Collection[int], Collection[int]]]) -> None:
+    """Each (listing, former keys, keys): from now on it is filed under its keys, and under its former keys no more."""
+    with connection.cursor() as cursor:
+        gone = [(key, listing_id) for listing_id, former, keys in rows for key in set(former) - set(keys)]
+        if gone:
+            cursor.execute(
+                """DELETE FROM assets_listing_key filed USING unnest(%s::bigint[], %s::bigint[]) gone (key, listing_id)
+                   WHERE filed.key = gone.key AND filed.listing_id = gone.listing_id""",
+                [[key for key, _ in gone], [listing_id for _, listing_id in gone]],
+            )
+        new = [(key, listing_id) for listing_id, former, keys in rows for key in set(keys) - set(former)]
+        if new:
+            cursor.execute(
+                """INSERT INTO assets_listing_key (key, listing_id) SELECT * FROM unnest(%s::bigint[], %s::bigint[])
+                   ON CONFLICT DO NOTHING""",
+                [[key for key, _ in new], [listing_id for _, listing_id in new]],
+            )
+
+
+def filed(listing_ids: Iterable[int]) -> dict[int, set[int]]:
+    """Listing -> the keys under which it is filed now. Reads the whole table: for `resolve`, which reads everything."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT listing_id, array_agg(key) FROM assets_listing_key WHERE listing_id = ANY(%s) GROUP BY 1",
+            [list(listing_ids)],
+        )
+        return {listing_id: set(keys) for listing_id, keys in cursor.fetchall()}

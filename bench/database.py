@@ -1,0 +1,40 @@
+"""The bench's PostgreSQL: durable as a user's is, its tables empty at the beginning of each part."""
+
+from __future__ import annotations
+
+from django.core.management import call_command
+from django.db import connection
+
+from ingestion.registry import install_sources
+
+DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+def prepare() -> None:
+    """The tables are there, and a commit is on the disk."""
+    with connection.cursor() as cursor:
+        for name in DURABLE:
+            cursor.execute(f"ALTER SYSTEM SET {name} = on")
+        cursor.execute("SELECT pg_reload_conf()")
+    call_command("migrate", verbosity=0)
+
+
+def empty() -> None:
+    """Nothing is known of any coin, and nothing of the work before is still to be written."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """TRUNCATE assets_asset, assets_listing, assets_listing_key, assets_quote, assets_price_point,
+                        ingestion_run, ingestion_rawpayload, ingestion_rawbody, ingestion_fieldseen CASCADE"""
+        )
+        cursor.execute("UPDATE assets_source SET last_sweep_at = NULL, last_sweep_records = 0")
+        cursor.execute("UPDATE ingestion_gate SET recent_calls = '{}', failures = 0, open_until = NULL")
+    install_sources()
+    with connection.cursor() as cursor:
+        cursor.execute("CHECKPOINT")
+
+
+def wal_bytes() -> int:
+    """Written to the log so far."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
+        return cursor.fetchone()[0]

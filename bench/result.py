@@ -1,0 +1,37 @@
+"""What is measured, and over how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    what: str
+    records: int
+    seconds: float
+    ratio: float | None = None
+    """Of what `against` names."""
+    against: str = ""
+    target: float | None = None
+    """The least that the ratio should be."""
+
+    @property
+    def per_second(self) -> float:
+        return self.records / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    records: int
+    by_the_orm: int
+    """Of the records, for what takes a millisecond each."""
+    csv_rows: int
+    listings_there: int
+    points_there: int
+
+
+SIZES = {
+    "small": Size(20_000, 1_000, 100_000, 50_000, 500_000),
+    "full": Size(200_000, 5_000, 5_000_000, 1_000_000, 10_000_000),
+}

@@ -1,0 +1,61 @@
+"""Two workers on two sources, against one worker on both."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from django.conf import settings
+
+from bench.database import empty
+from bench.providing import provider
+from bench.result import Result, Size
+from bench.running import timed
+
+SOURCES = ("coingecko", "coinpaprika")
+
+
+def measured(size: Size) -> Iterator[Result]:
+    count = size.records // 2
+    with provider(count) as source:
+        source.warm()
+        seconds = {}
+        for workers in (1, 2, 1, 2):  # the first two warm what is to be warmed
+            empty()
+            seconds[workers] = timed(lambda workers=workers: carry(workers))
+    both = 2 * count
+    yield Result("one worker, two sources", both, seconds[1])
+    yield Result("two workers, two sources", both, seconds[2], seconds[1] / seconds[2], "one worker", 1.6)
+
+
+def carry(workers: int) -> None:
+    """Every source once, by so many processes."""
+    environment = {
+        **os.environ,
+        "COINGECKO_BASE_URL": settings.COINGECKO_BASE_URL,
+        "COINPAPRIKA_BASE_URL": settings.COINPAPRIKA_BASE_URL,
+        "COINGECKO_COINS": str(settings.COINGECKO_COINS),
+        "ETL_RATE_LIMIT_REQUESTS": "1000000",
+        "COINGECKO_MONTHLY_CALLS": "1000000000",
+        "COINPAPRIKA_MONTHLY_CALLS": "1000000000",
+    }
+    shares = [SOURCES] if workers == 1 else [[slug] for slug in SOURCES]
+    processes = [subprocess.Popen([sys.executable, "-m", "bench.workers", *share], env=environment) for share in shares]
+    if any(process.wait() for process in processes):
+        sys.exit("A worker failed.")
+
+
+def main(slugs: list[str]) -> None:
+    import django
+
+    django.setup()
+    from bench.running import run_once
+
+    for slug in slugs:
+        run_once(slug)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

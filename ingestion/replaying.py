@@ -1,0 +1,68 @@
+"""Stored pages normalized again: from the bodies as received, without network, and never over anything newer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from assets import store
+from ingestion.errors import Malformed
+from ingestion.models import RawPayload, Reject, Sighting
+from ingestion.parsing import Parsed, fingerprint, parse
+from ingestion.pipeline import keep_rejects
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What a replay wrote."""
+
+    pages: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    failed: int = 0
+
+
+def replay(pages: Iterator[RawPayload], dry_run: bool = False) -> Iterator[Replayed]:
+    """Stored pages are normalized again, in the order given; the sum so far after each. A dry run rolls each back."""
+    done = Replayed()
+    for payload in pages:
+        try:
+            parsed = parse(payload)
+            store.ensure_partitions(record.observed_at for _, record in parsed.records)
+            with transaction.atomic():
+                merged = store.merge(payload.source, parsed.records, payload.pk)
+                close_rejects(payload, parsed)
+                keep_rejects(payload, parsed.rejects)
+                Sighting.objects.update_or_create(payload=payload, defaults={"listing_ids": list(merged.listing_ids)})
+                if dry_run:
+                    transaction.set_rollback(True)
+            done.inserted += merged.inserted
+            done.updated += merged.updated
+            done.unchanged += merged.unchanged
+            done.rejected += len(parsed.rejects)
+        except Malformed:
+            done.failed += 1
+        done.pages += 1
+        yield done
+
+
+def close_rejects(payload: RawPayload, parsed: Parsed) -> None:
+    """Rejects of the page that can be read by now are resolved."""
+    still = [fingerprint(reject) for reject in parsed.rejects]
+    Reject.objects.filter(payload=payload, state=Reject.State.OPEN).exclude(fingerprint__in=still).update(
+        state=Reject.State.RESOLVED, closed_at=Now()
+    )
+
+
+def requeue(payload: RawPayload) -> bool:
+    """A failed page waits for a worker again, with its attempts forgotten."""
+    return bool(
+        RawPayload.objects.filter(pk=payload.pk, state=RawPayload.State.FAILED).update(
+            state=RawPayload.State.STORED, attempts=0, error=""
+        )
+    )
