@@ -12,7 +12,8 @@ CHECK_ENV := env ENV_FILE=/dev/null DEBUG=false HTTPS=true ALLOWED_HOSTS=example
 JOBS_ARGS := --numprocesses $(or $(JOBS),auto) --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo logs verify test test-coverage torture check bench soak lock env run-requirements dev-requirements bench-requirements
+.PHONY: help up down demo logs verify test test-coverage torture check bench soak lock env
+.PHONY: run-requirements dev-requirements bench-requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile

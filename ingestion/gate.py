@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -92,7 +93,7 @@ def enter(source: Source, limits: Limits) -> int:
 
     Raises Throttled, BudgetSpent, CircuitOpen with the seconds to wait.
     """
-    names = {
+    names: dict[str, Any] = {
         "source": source.pk,
         "window": WINDOW,
         "per_minute": limits.per_minute,

@@ -146,7 +146,7 @@ def reconcile() -> Left:
         finish_if_done(run_id)
     with connection.cursor() as cursor:
         cursor.execute(SCHEDULES)
-        cursor.execute(LOST_SLOTS, {"lost_after": LOST_AFTER})
+        cursor.execute(LOST_SLOTS, {"lost_after": LOST_AFTER})  # type: ignore[dict-item]
         left.slots = [slug for (slug,) in cursor.fetchall()]
     # The next month's, too, so that no load has to wait for it on the first of the month.
     store.ensure_partitions(datetime.now(UTC) + ahead for ahead in (timedelta(), timedelta(days=3)))

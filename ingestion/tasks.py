@@ -19,7 +19,6 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError as BrokerError
 from psycopg2 import errors
 
 from ingestion import alerts, finish, pipeline, reconciling, retention, runs
@@ -77,7 +76,9 @@ def send(task: Task, *args: object) -> None:
     def publish() -> None:
         try:
             task.apply_async(args)
-        except (BrokerError, OSError) as error:
+        except Exception as error:
+            # Its clients have too many ways to say it: one that loses its connection in mid-message has said
+            # AttributeError. Whatever went wrong, no message is with the broker.
             log.warning(
                 "broker is away, the work stays in the database", extra={"task": task.name, "error": str(error)}
             )

@@ -34,8 +34,10 @@ POINTS = {
     **{f"{doing} {point}": 1 for doing in ("reconcile", "command") for point in ("commit", "committed")},
 }
 #: Who may be killed there. `child` is whoever reached the point: for beat and the command, themselves.
-#: `redis-empty` loses what Redis had on its disk, `backend` is one of PostgreSQL's, `everything` is a power cut.
+#: `redis-empty` loses what Redis had on its disk, `backend` is one of PostgreSQL's, `everything` is a power cut;
+#: `sleeper` is not killed but stopped, until long after others have taken it for dead, and then goes on.
 ANYONE = {
+    "sleeper": 3,
     "child": 5,
     "worker": 3,
     "beat": 1,

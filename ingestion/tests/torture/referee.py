@@ -85,7 +85,8 @@ class Referee:
                 line.sendall(b"g")
 
 
-def shoot(pid: int) -> None:
-    """SIGKILL; the dead can't be killed."""
+def shoot(pid: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """The dead can't be killed. Only a process, never a group or everybody, as 0 and -1 would mean."""
+    assert pid > 1, pid
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, how)

@@ -135,7 +135,7 @@ class Torture:
             nonlocal typed
             while due and due[0][0] <= time.monotonic():
                 system.referee.carry_out(due.pop(0)[1])
-            if due or system.dead:
+            if due or system.dead or system.asleep:
                 return False
             standing = dict(system.rows(STANDING, [newest]))
             missing = [source for source in SOURCES if source not in standing]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,8 @@ COINS = [
     if number < 40 or coin.symbol in ("sol", "pepe", "hex", "beam") or coin.traits & {"stale", "unranked"}
 ]
 SOURCES = ("coingecko", "coinpaprika", "csv")
+#: Two leases and a half.
+SLEEPS = 2.2
 #: Nothing that is waited for takes nearly as long, unless it never comes.
 PATIENCE = 45.0
 
@@ -62,6 +65,9 @@ class System:
         self.provider = self._new_provider(0)
         self._looking: Any = None
         self.dead: dict[str, float] = {}
+        self.asleep: dict[int, float] = {}
+        # A server is killed while it runs, not while it is being started.
+        self._starting = threading.Lock()
         self.pids: dict[int, str] = {}
         self.said: Counter[str] = Counter()
         self._changed = threading.Condition()
@@ -90,6 +96,7 @@ class System:
     def reset(self, workers: int) -> None:
         """A market at its beginning, an empty broker, a fresh database, and workers and beat that know of nothing."""
         self.tell("stop")
+        self.asleep.clear()
         self.tend(until=lambda: not self.dead)
         self._forget_messages()
         self.provider.stop()
@@ -192,11 +199,13 @@ class System:
     def kill(self, kill: Kill, pid: int, parent: int) -> str:
         """Carries a kill out where somebody waits for the referee, or anywhere. Who it was."""
         workers, chance = self.numbers_of("worker"), Random(kill.share)
+        if kill.victim in ("child", "sleeper") and not pid and workers:
+            pid = chance.choice([child for worker in workers for child in children_of(worker)] or workers)
         if kill.victim in ("child", "everything") and pid:
             shoot(pid)
-        elif kill.victim == "child" and workers:
-            children = [child.pid for worker in workers for child in psutil.Process(worker).children()]
-            shoot(chance.choice(children or workers))
+        if kill.victim == "sleeper" and pid:
+            shoot(pid, signal.SIGSTOP)
+            self.asleep[pid] = time.monotonic() + SLEEPS
         if kill.victim == "worker" and workers:
             shoot(parent if parent in workers else chance.choice(workers))
         if kill.victim in ("beat", "everything"):
@@ -209,15 +218,24 @@ class System:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         if kill.victim in ("postgres", "everything"):
             self._kill_server("postgres", kill.down)
-        if kill.victim == "backend" and "postgres" in self.servers.running:
-            family = psutil.Process(self.servers.running["postgres"].pid).children()
-            shoot(chance.choice([one.pid for one in family if " cryptoetl " in " ".join(one.cmdline())] or [0]) or -1)
+        if kill.victim == "backend":
+            self._kill_backend(chance)
         return kill.victim
 
     def _kill_server(self, name: str, down: float) -> None:
-        if name in self.servers.running:
-            self.servers.kill(name)
-            self.dead[name] = time.monotonic() + down
+        with self._starting:
+            if name in self.servers.running:
+                self.servers.kill(name)
+                self.dead[name] = time.monotonic() + down
+
+    def _kill_backend(self, chance: Random) -> None:
+        """One of the processes in which PostgreSQL serves a connection; it takes all the others down with it."""
+        with self._starting:
+            if "postgres" not in self.servers.running:
+                return
+            serving = children_of(self.servers.running["postgres"].pid, " cryptoetl ")
+            if serving:
+                shoot(chance.choice(serving))
 
     def tend(self, until: Callable[[], object] = lambda: True) -> None:
         """Starts again what was killed, once its time has come.
@@ -226,16 +244,20 @@ class System:
         """
         deadline = time.monotonic() + PATIENCE
         while True:
+            for pid in [pid for pid, at in self.asleep.items() if at <= time.monotonic()]:
+                shoot(pid, signal.SIGCONT)
+                del self.asleep[pid]
             for name in [name for name, at in self.dead.items() if at <= time.monotonic()]:
-                try:
-                    self.servers.start_redis() if name == "redis" else self.servers.start_postgres()
-                except Trouble:
-                    # The last of the old server's processes has not left yet.
-                    self.servers.running.pop(name, None)
-                    if time.monotonic() > deadline:
-                        raise
-                else:
-                    self.dead.pop(name, None)
+                with self._starting:
+                    try:
+                        self.servers.start_redis() if name == "redis" else self.servers.start_postgres()
+                    except Trouble:
+                        # The last of the old server's processes has not left yet.
+                        self.servers.running.pop(name, None)
+                        if time.monotonic() > deadline:
+                            raise
+                    else:
+                        self.dead.pop(name, None)
             if until():
                 return
             if time.monotonic() > deadline:
@@ -262,3 +284,14 @@ class System:
 
         self.tend(until=done)
         return found
+
+
+def children_of(pid: int, title: str = "") -> list[int]:
+    """Those whose command line holds the title."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if title in " ".join(child.cmdline()):
+                    found.append(child.pid)
+    return found
