@@ -19,6 +19,7 @@ from assets.models import Source
 from cryptoetl.demo import Fault
 from ingestion import broker, pipeline, runs, tasks
 from ingestion.models import RawPayload, Run
+from ingestion.replaying import requeue
 from ingestion.tests.conftest import COINS
 from ingestion.tests.crew import nothing_is_left_open, reconcile_until_ended, tables, wait_for
 
@@ -142,7 +143,6 @@ def test_a_stopped_container_hands_back_what_it_can_not_finish(market, undisturb
     nothing_is_left_open()
 
 
-@pytest.mark.xfail(strict=True, reason="an attempt counts although whoever made it still lives and reads")
 def test_a_page_that_many_read_at_once_is_not_taken_for_one_that_kills(market, settings, monkeypatch):
     """Doubled messages bring one page to more processes at a time than it may kill."""
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
@@ -206,6 +206,6 @@ def test_a_page_that_kills_every_process_that_reads_it_is_set_aside_and_the_rest
     assert page.state == "failed"
     # Once it kills nobody any more, it goes in.
     workers.kill(worker)
-    assert pipeline.requeue(page)
+    assert requeue(page)
     assert pipeline.normalize(page.pk)
     assert tables() == undisturbed
