@@ -49,7 +49,8 @@ def add(source: Source, newcomers: Sequence[tuple[AssetRecord, Collection[int]]]
 
 def numbers(cursor: Any, table: str, count: int) -> list[int]:
     """So many ids of a table that nothing has."""
-    cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)", [table, count])
+    cursor.execute("SELECT pg_get_serial_sequence(%s, 'id')", [table])
+    cursor.execute("SELECT nextval(%s::regclass) FROM generate_series(1, %s)", [*cursor.fetchone(), count])
     return [row[0] for row in cursor.fetchall()]
 
 

@@ -22,10 +22,10 @@ QUOTES = """
 SELECT quote.asset_id, source.slug, source.identity_rank, source.interval_seconds, quote.observed_at, quote.price_usd,
        quote.market_cap, quote.volume_24h, quote.percent_change_24h, quote.rank, listing.delisted_at IS NOT NULL,
        source.enabled, listing.symbol, listing.name
-FROM assets_quote quote
+FROM unnest(%s::bigint[]) AS wanted (id)
+JOIN assets_quote quote ON quote.asset_id = wanted.id
 JOIN assets_listing listing ON listing.id = quote.listing_id
 JOIN assets_source source ON source.id = quote.source_id
-WHERE quote.asset_id = ANY(%s)
 ORDER BY quote.asset_id, source.identity_rank, listing.source_asset_id
 """
 
@@ -57,10 +57,11 @@ WITH alone AS (
     SELECT quote.asset_id, quote.price_usd, quote.market_cap, quote.volume_24h, quote.percent_change_24h, quote.rank,
            quote.observed_at, quote.observed_at + 3 * source.interval_seconds * interval '1 second' AS fresh_until,
            source.slug, listing.symbol, listing.name
-    FROM assets_quote quote
+    FROM unnest(%(ids)s::bigint[]) AS wanted (id)
+    JOIN assets_quote quote ON quote.asset_id = wanted.id
     JOIN assets_listing listing ON listing.id = quote.listing_id
     JOIN assets_source source ON source.id = quote.source_id
-    WHERE quote.asset_id = ANY(%(ids)s) AND quote.price_usd IS NOT NULL AND source.enabled
+    WHERE quote.price_usd IS NOT NULL AND source.enabled
       AND listing.delisted_at IS NULL
       AND quote.observed_at + 3 * source.interval_seconds * interval '1 second' > %(now)s
       AND NOT EXISTS (

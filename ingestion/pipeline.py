@@ -20,6 +20,7 @@ from django.db.models import F
 from psycopg2.extras import Json
 
 from assets import store
+from assets.collector import collector_paused
 from assets.store import Merged
 from ingestion import drift
 from ingestion.errors import Malformed
@@ -284,7 +285,7 @@ def commit_pages(payloads: Sequence[RawPayload]) -> int:
 def commit_pages_once(payloads: Sequence[RawPayload]) -> int:
     """As `commit_pages`. Raises NoPartition, with nothing written."""
     source = payloads[0].source
-    with transaction.atomic():
+    with collector_paused(), transaction.atomic():
         mine = set(
             RawPayload.objects.select_for_update(skip_locked=True, no_key=True)
             .filter(pk__in=[payload.pk for payload in payloads], state=RawPayload.State.STORED)
