@@ -27,7 +27,7 @@ class Provider:
     def warm(self) -> None:
         """Its answers are made before the clock runs."""
         for page in self.pages():
-            urllib.request.urlopen(page).read()
+            urllib.request.urlopen(urllib.request.Request(page, headers={"accept-encoding": "gzip"})).read()
 
     def pages(self) -> list[str]:
         return [

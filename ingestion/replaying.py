@@ -11,8 +11,8 @@ from django.db.models.functions import Now
 from assets import store
 from ingestion.errors import Malformed
 from ingestion.models import RawPayload, Reject, Sighting
+from ingestion.normalizing import keep_rejects
 from ingestion.parsing import Parsed, fingerprint, parse
-from ingestion.pipeline import keep_rejects
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from psycopg2 import errors
 
-from ingestion import alerts, finish, pipeline, reconciling, retention, runs
+from ingestion import alerts, finish, normalizing, pipeline, reconciling, retention, runs
 from ingestion.errors import BudgetSpent, Malformed, RateLimited, Refused, Unavailable
 from ingestion.gate import CircuitOpen, Throttled
 from ingestion.lease import LeaseLost, claim
@@ -109,7 +109,7 @@ def fetch(self: PageTask, run_id: int) -> None:
 def normalize(self: PageTask, page_id: int) -> None:
     """The page's records are in the tables."""
     with about(page_id=page_id):
-        pipeline.normalize(page_id)
+        normalizing.normalize(page_id)
 
 
 @shared_task(bind=True, base=CarefulTask)
@@ -162,7 +162,7 @@ def carry(run_id: int, on_page: pipeline.OnPage) -> None:
             raise
         except Exception as error:
             # Our own bug: it fails at once and loudly, and waiting would not mend it.
-            finish.fetched(run_id, Run.Status.FAILED, pipeline.own_fault(error))
+            finish.fetched(run_id, Run.Status.FAILED, normalizing.own_fault(error))
             raise
         else:
             finish.fetched(run_id, Run.Status.COMPLETED)

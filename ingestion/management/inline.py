@@ -13,7 +13,7 @@ from time import sleep
 from django.db import OperationalError
 
 from assets.models import Source
-from ingestion import pipeline, runs
+from ingestion import normalizing, runs
 from ingestion.errors import Unavailable
 from ingestion.finish import finish_if_done
 from ingestion.management.following import refreshed, waiting_seconds
@@ -77,7 +77,7 @@ class Inline:
 
     def _page_stored(self, run: Run, page_id: int) -> None:
         self.stored.append(page_id)
-        if len(self.stored) >= pipeline.PAGES_AT_ONCE:
+        if len(self.stored) >= normalizing.PAGES_AT_ONCE:
             self._normalize_stored(run)
 
     def _normalize_stored(self, run: Run) -> None:
@@ -93,7 +93,7 @@ class Inline:
         if page_id in self.spoilt:
             return
         try:
-            pipeline.normalize(page_id)
+            normalizing.normalize(page_id)
         except OperationalError:
             raise
         except Exception:

@@ -9,7 +9,7 @@ import pytest
 from assets.models import Source
 from conftest import empty_tables
 from cryptoetl.demo import ProviderServer
-from ingestion import pipeline, tasks
+from ingestion import normalizing, tasks
 from ingestion.errors import Unavailable
 from ingestion.models import Gate, Run
 from ingestion.runs import start_run
@@ -91,7 +91,7 @@ def run_to_end(slug: str, *, full: bool = False, attempts: int = 20) -> Run:
 def carry_to_end(run: Run, attempts: int = 20) -> Run:
     for _ in range(attempts):
         try:
-            tasks.carry(run.pk, pipeline.normalize)
+            tasks.carry(run.pk, normalizing.normalize)
         except Unavailable:
             # What a worker would wait for is not what is tested here.
             Run.objects.filter(pk=run.pk).update(due_at=run.queued_at)

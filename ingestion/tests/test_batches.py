@@ -7,7 +7,7 @@ import pytest
 from assets import store
 from assets.models import Quote, Source
 from cryptoetl.demo import ProviderServer
-from ingestion import pipeline, runs, tasks
+from ingestion import normalizing, runs, tasks
 from ingestion.models import RawPayload, Run, Sighting
 from ingestion.tests.conftest import point_at, run_to_end
 
@@ -31,8 +31,8 @@ def counts(run: Run) -> list[tuple]:
 
 def test_the_first_page_takes_the_others_along(waiting):
     run, pages = waiting
-    assert pipeline.normalize(pages[0]) == len(pages)
-    assert pipeline.normalize(pages[1]) == 0
+    assert normalizing.normalize(pages[0]) == len(pages)
+    assert normalizing.normalize(pages[1]) == 0
     run.refresh_from_db()
     assert (run.status, run.processed) == ("completed", Quote.objects.count())
     together = counts(run)
@@ -46,11 +46,11 @@ def test_the_first_page_takes_the_others_along(waiting):
 def test_a_page_begun_before_goes_in_alone(waiting):
     run, pages = waiting
     RawPayload.objects.filter(pk=pages[0]).update(attempts=1)
-    assert pipeline.normalize(pages[0]) == 1
+    assert normalizing.normalize(pages[0]) == 1
     RawPayload.objects.filter(pk=pages[2]).update(attempts=1)
-    assert pipeline.normalize(pages[1]) == 2, "the third is left to itself"
+    assert normalizing.normalize(pages[1]) == 2, "the third is left to itself"
     assert [state for _, state, *_ in counts(run)] == ["normalized", "normalized", "stored", "normalized"]
-    assert pipeline.normalize(pages[2]) == 1
+    assert normalizing.normalize(pages[2]) == 1
 
 
 def test_a_batch_that_can_not_be_merged_goes_in_page_by_page_without_the_culprit(waiting, monkeypatch):
@@ -65,7 +65,7 @@ def test_a_batch_that_can_not_be_merged_goes_in_page_by_page_without_the_culprit
     merge_pages = store.merge_pages
     monkeypatch.setattr(store, "merge_pages", spoilt)
     with pytest.raises(ZeroDivisionError):
-        pipeline.normalize(pages[0])
+        normalizing.normalize(pages[0])
     run.refresh_from_db()
     assert [state for _, state, *_ in counts(run)] == ["normalized", "failed", "normalized", "normalized"]
     assert (run.status, "A fault of cryptoetl itself: ZeroDivisionError: ours" in run.error) == ("failed", True)
@@ -73,7 +73,7 @@ def test_a_batch_that_can_not_be_merged_goes_in_page_by_page_without_the_culprit
 
 def test_a_body_received_before_says_nothing_new_and_is_not_read(tables, provider, monkeypatch):
     first = run_to_end("coingecko")
-    monkeypatch.setattr(pipeline, "parse", lambda payload: pytest.fail("read again"))
+    monkeypatch.setattr(normalizing, "parse", lambda payload: pytest.fail("read again"))
     again = run_to_end("coingecko")
     assert (again.status, again.unchanged, again.processed) == ("completed", first.processed, first.processed)
     assert again.last_processed_id == first.last_processed_id

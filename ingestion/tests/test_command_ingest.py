@@ -10,7 +10,7 @@ import pytest
 from assets import store
 from assets.models import Quote, Source
 from cryptoetl.demo import Fault, ProviderServer, bundled_coins
-from ingestion import pipeline
+from ingestion import normalizing
 from ingestion.management import inline
 from ingestion.management.commands import ingest as command
 from ingestion.management.following import HEADERS
@@ -158,7 +158,7 @@ def test_a_run_under_way_is_waited_for_and_carried_on(manage, provider):
 
 def test_interrupted_inline_the_run_is_cancelled_and_the_next_one_goes_on(manage, provider, settings, monkeypatch):
     settings.ETL_BATCH_SIZE = 10
-    monkeypatch.setattr(pipeline, "PAGES_AT_ONCE", 1)
+    monkeypatch.setattr(normalizing, "PAGES_AT_ONCE", 1)
     seen = []
 
     def stop_at_the_second(page_id: int) -> bool:
@@ -167,7 +167,7 @@ def test_interrupted_inline_the_run_is_cancelled_and_the_next_one_goes_on(manage
             raise KeyboardInterrupt
         return normalize(page_id)
 
-    normalize = pipeline.normalize
+    normalize = normalizing.normalize
     monkeypatch.setattr(inline.pipeline, "normalize", stop_at_the_second)
     ran = manage("ingest", "csv", "--inline")
     run = Run.objects.get()

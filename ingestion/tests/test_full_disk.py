@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from assets.models import Quote, Source
-from ingestion import pipeline, runs, tasks
+from ingestion import normalizing, runs, tasks
 from ingestion.models import RawPayload, Run
 from ingestion.tests.crew import nothing_is_left_open, tables
 
@@ -65,7 +65,7 @@ def test_a_disk_that_is_full_stops_the_run_in_a_sentence_and_room_lets_it_go_on(
     stored: list[int] = []
 
     def full_after_the_first(page_id: int) -> None:
-        pipeline.normalize(page_id)
+        normalizing.normalize(page_id)
         stored.append(page_id)
         fill(small_disk)
 
@@ -78,11 +78,11 @@ def test_a_disk_that_is_full_stops_the_run_in_a_sentence_and_room_lets_it_go_on(
     assert 1 <= kept < 4
     assert Quote.objects.count() == 250 * kept
     with pytest.raises(OperationalError):
-        tasks.carry(run.pk, pipeline.normalize)
+        tasks.carry(run.pk, normalizing.normalize)
     assert RawPayload.objects.count() == kept
 
     (small_disk / "ballast").unlink()
-    tasks.carry(run.pk, pipeline.normalize)
+    tasks.carry(run.pk, normalizing.normalize)
     run.refresh_from_db()
     assert (run.status, run.error, run.processed) == ("completed", "", 1000)
     assert tables() == undisturbed

@@ -17,7 +17,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from assets.models import Source
 from cryptoetl.demo import Fault
-from ingestion import broker, pipeline, runs, tasks
+from ingestion import broker, normalizing, pipeline, runs, tasks
 from ingestion.models import RawPayload, Run
 from ingestion.replaying import requeue
 from ingestion.tests.conftest import COINS
@@ -148,7 +148,7 @@ def test_a_page_that_many_read_at_once_is_not_taken_for_one_that_kills(market, s
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
     pages: list[int] = []
     tasks.carry(run.pk, pages.append)
-    parse, go_on = pipeline.parse, threading.Event()
+    parse, go_on = normalizing.parse, threading.Event()
     reading = threading.Semaphore(0)
 
     def slowly(payload: RawPayload) -> pipeline.Parsed:
@@ -158,11 +158,11 @@ def test_a_page_that_many_read_at_once_is_not_taken_for_one_that_kills(market, s
 
     def read(page_id: int) -> None:
         try:
-            pipeline.normalize(page_id)
+            normalizing.normalize(page_id)
         finally:
             connection.close()
 
-    monkeypatch.setattr(pipeline, "parse", slowly)
+    monkeypatch.setattr(normalizing, "parse", slowly)
     with ThreadPoolExecutor(settings.ETL_RETRY_ATTEMPTS) as pool:
         for _ in range(settings.ETL_RETRY_ATTEMPTS):
             pool.submit(read, pages[0])
@@ -183,12 +183,12 @@ import django
 django.setup()
 from cryptoetl.celery import app
 from ingestion import pipeline
-parse = pipeline.parse
+parse = normalizing.parse
 def deadly(payload):
     if payload.number == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return parse(payload)
-pipeline.parse = deadly
+normalizing.parse = deadly
 app.worker_main(["worker", "-c", "2", "-Q", "fetch,normalize,maintenance", "--without-mingle"])
 """
 
@@ -207,5 +207,5 @@ def test_a_page_that_kills_every_process_that_reads_it_is_set_aside_and_the_rest
     # Once it kills nobody any more, it goes in.
     workers.kill(worker)
     assert requeue(page)
-    assert pipeline.normalize(page.pk)
+    assert normalizing.normalize(page.pk)
     assert tables() == undisturbed

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from assets.models import Quote, Source
 from cryptoetl.demo import Fault
 from cryptoetl.local.throwaway import Throwaway
-from ingestion import lease, pipeline, reconciling, replaying, runs, tasks
+from ingestion import lease, normalizing, pipeline, reconciling, replaying, runs, tasks
 from ingestion.models import Checkpoint, RawPayload, Run
 from ingestion.tests.conftest import COINS, PAGES, run_to_end
 from ingestion.tests.crew import nothing_is_left_open, pass_time, reconcile_until_ended, tables, wait_for
@@ -48,14 +48,14 @@ def test_a_worker_that_dies_behind_the_last_page_leaves_nothing_to_be_fetched_ag
         """SIGKILL, as far as the code behind it is concerned."""
 
     def die_behind_the_last(page_id: int) -> None:
-        pipeline.normalize(page_id)
+        normalizing.normalize(page_id)
         if RawPayload.objects.count() == PAGES:
             raise Died
 
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
     with pytest.raises(Died):
         tasks.carry(run.pk, die_behind_the_last)
-    tasks.carry(run.pk, pipeline.normalize)
+    tasks.carry(run.pk, normalizing.normalize)
     run.refresh_from_db()
     assert (run.status, run.pages, run.processed) == ("completed", PAGES, COINS)
     assert [call.params["page"] for call in market.calls] == ["1", "2", "3", "4"]
@@ -143,24 +143,24 @@ def test_a_page_that_kills_its_worker_is_set_aside_and_stops_nothing_else(market
         # The second page kills whoever reads it, before anything can be said about it.
         if RawPayload.objects.get(pk=page_id).number == 2:
             poison["page"] = page_id
-            assert pipeline.begin_attempts(page_id)
+            assert normalizing.begin_attempts(page_id)
         else:
-            pipeline.normalize(page_id)
+            normalizing.normalize(page_id)
 
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
     tasks.carry(run.pk, normalize)
     for _ in range(settings.ETL_RETRY_ATTEMPTS - 1):
-        assert pipeline.begin_attempts(poison["page"])
+        assert normalizing.begin_attempts(poison["page"])
     pass_time()
     assert reconciling.reconcile().pages == [poison["page"]]
-    assert not pipeline.normalize(poison["page"])
+    assert not normalizing.normalize(poison["page"])
     run.refresh_from_db()
     assert (run.status, run.processed) == ("partial", COINS - 250)
     assert "Set aside: 3 attempts" in run.error
     page = RawPayload.objects.get(pk=poison["page"])
     assert page.state == "failed"
     assert replaying.requeue(page)
-    assert pipeline.normalize(page.pk)
+    assert normalizing.normalize(page.pk)
     assert Quote.objects.count() == COINS
 
 
@@ -171,7 +171,7 @@ def test_a_page_that_two_workers_take_up_is_normalized_once(market):
 
     def work(page_id: int) -> int:
         try:
-            return pipeline.normalize(page_id)
+            return normalizing.normalize(page_id)
         finally:
             connection.close()
 
@@ -187,7 +187,7 @@ def test_pages_in_any_order_and_twice_give_the_same_tables(market, undisturbed):
     pages: list[int] = []
     tasks.carry(run.pk, pages.append)
     for page_id in [*reversed(pages), *pages]:
-        pipeline.normalize(page_id)
+        normalizing.normalize(page_id)
     assert tables() == undisturbed
 
 
@@ -249,7 +249,7 @@ def test_a_cancelled_run_stops_after_its_page_and_the_next_goes_on(market):
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.ADMIN)
 
     def cancel_after_the_first(page_id: int) -> None:
-        pipeline.normalize(page_id)
+        normalizing.normalize(page_id)
         assert runs.cancel(Run.objects.get(pk=run.pk))
 
     tasks.carry(run.pk, cancel_after_the_first)
@@ -270,7 +270,7 @@ def test_our_own_fault_fails_at_once_and_loudly(market, monkeypatch):
     monkeypatch.setattr(pipeline, "store_page", broken)
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
     with pytest.raises(ZeroDivisionError):
-        tasks.carry(run.pk, pipeline.normalize)
+        tasks.carry(run.pk, normalizing.normalize)
     run.refresh_from_db()
     assert (run.status, run.retries) == ("failed", 0)
     assert "A fault of cryptoetl itself: ZeroDivisionError" in run.error
@@ -281,31 +281,31 @@ def test_our_own_fault_in_a_page_sets_the_page_aside_and_fails_the_run(market, m
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
     pages: list[int] = []
     tasks.carry(run.pk, pages.append)
-    keep_rejects = pipeline.keep_rejects
+    keep_rejects = normalizing.keep_rejects
 
     def broken(payload: RawPayload, rejects: list) -> None:
         return 1 / 0 if payload.pk == pages[0] else keep_rejects(payload, rejects)
 
-    monkeypatch.setattr(pipeline, "keep_rejects", broken)
+    monkeypatch.setattr(normalizing, "keep_rejects", broken)
     with pytest.raises(ZeroDivisionError):
-        pipeline.normalize(pages[0])
+        normalizing.normalize(pages[0])
     monkeypatch.undo()
     for page_id in pages:
-        pipeline.normalize(page_id)
+        normalizing.normalize(page_id)
     run.refresh_from_db()
     assert (run.status, run.processed) == ("failed", COINS - 250)
     assert "Page 1: A fault of cryptoetl itself: ZeroDivisionError" in run.error
     page = RawPayload.objects.get(pk=pages[0])
     assert replaying.requeue(page)
-    assert pipeline.normalize(page.pk)
+    assert normalizing.normalize(page.pk)
     assert Quote.objects.count() == COINS
 
 
 def test_a_run_whose_last_worker_died_before_it_could_say_so_is_ended(market, monkeypatch):
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
-    monkeypatch.setattr(pipeline, "finish_if_done", lambda run_id: False)
+    monkeypatch.setattr(normalizing, "finish_if_done", lambda run_id: False)
     monkeypatch.setattr("ingestion.finish.finish_if_done", lambda run_id: False)
-    tasks.carry(run.pk, pipeline.normalize)
+    tasks.carry(run.pk, normalizing.normalize)
     run.refresh_from_db()
     assert run.finished_at is None
     monkeypatch.undo()
@@ -325,7 +325,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(market, und
     run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
     try:
         with pytest.raises(OperationalError):
-            tasks.carry(run.pk, pipeline.normalize)
+            tasks.carry(run.pk, normalizing.normalize)
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DROP FUNCTION no_room CASCADE")
@@ -335,7 +335,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(market, und
         "PostgreSQL has no room left on its disk; the run goes on once there is.",
     )
     assert not Quote.objects.exists()
-    tasks.carry(run.pk, pipeline.normalize)
+    tasks.carry(run.pk, normalizing.normalize)
     run.refresh_from_db()
     assert (run.status, run.error) == ("completed", "")
     assert tables() == undisturbed
@@ -358,8 +358,8 @@ def test_an_edited_schedule_reaches_the_source_and_is_never_overwritten(tables):
 
 
 def test_carrying_a_run_that_is_not_there_does_nothing(tables):
-    tasks.carry(10**9, pipeline.normalize)
-    assert not pipeline.normalize(10**9)
+    tasks.carry(10**9, normalizing.normalize)
+    assert not normalizing.normalize(10**9)
 
 
 def test_fail_after_n_records_reaches_the_worker_from_whoever_started_the_run(market, workers, settings):

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management import CommandError
 from django.db.models import Count, Max, Min, QuerySet
 
-from ingestion import pipeline, replaying
+from ingestion import normalizing, replaying
 from ingestion.management.sentences import SentenceCommand, source_argument, source_named, whole
 from ingestion.management.terminal import Progress, moment, table, width_of
 from ingestion.models import RawPayload, Reject
@@ -91,7 +91,7 @@ class Command(SentenceCommand):
                 progress.row("rejected records", text, so_far.done / so_far.pages)
             for number, page in enumerate(failed, 1):
                 replaying.requeue(page)
-                pipeline.normalize(page.pk)
+                normalizing.normalize(page.pk)
                 progress.row("failed pages", f"{number:,} of {len(failed):,}", number / len(failed))
         if chosen:
             left = Reject.objects.filter(pk__in=ids, state=Reject.State.OPEN).count()

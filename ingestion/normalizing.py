@@ -1,0 +1,275 @@
+"""Stored pages become quotes and price points: the half of ingestion that needs no network.
+
+Everything that pages change is one transaction, which may be repeated with the same result. A page that can't be read
+is set aside with its reason, a record of it is kept as a reject, and neither stops anything else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import F
+
+from assets import store
+from assets.collector import collector_paused
+from assets.store import Merged
+from ingestion import drift
+from ingestion.errors import Malformed
+from ingestion.finish import finish_if_done
+from ingestion.models import RawPayload, Reject, Sighting
+from ingestion.parsing import Parsed, Rejected, clean, fingerprint, parse
+from ingestion.sources import BY_SLUG
+
+log = logging.getLogger(__name__)
+
+#: At most so many pages, and bytes, are normalized in one transaction.
+PAGES_AT_ONCE = 40
+BYTES_AT_ONCE = 8 * 1024 * 1024
+
+
+def normalize(page_id: int) -> int:
+    """The records of the page are quotes and price points, and its counts are in its run. How many pages went in.
+
+    Those of the run that wait behind it go in with it, in one transaction: what a statement costs, it costs once. A
+    page that was begun before goes in alone, and one that kills its worker is set aside after ETL_RETRY_ATTEMPTS.
+    """
+    payloads = begin_attempts(page_id)
+    return put_in(payloads) if payloads else 0
+
+
+def put_in(payloads: Sequence[RawPayload]) -> int:
+    """The pages are normalized, or set aside by a fault of ours, which is raised; how many are normalized."""
+    try:
+        done = commit_pages(payloads)
+    except (OperationalError, InterfaceError):
+        # The database's fault, not the pages': the attempt does not count, and whoever called tries again.
+        ids = [payload.pk for payload in payloads]
+        RawPayload.objects.filter(pk__in=ids, attempts__gt=0).update(attempts=F("attempts") - 1)
+        raise
+    except Exception as error:
+        if len(payloads) > 1:
+            return put_in_each(payloads)
+        # Waiting would not mend it. The page is kept, and goes in by `requeue` once it is mended.
+        fail_page(payloads[0].pk, own_fault(error))
+        finish_if_done(payloads[0].run_id)
+        raise
+    finish_if_done(payloads[0].run_id)
+    return done
+
+
+def put_in_each(payloads: Sequence[RawPayload]) -> int:
+    """One page spoils the others: each is put in by itself. The first fault is raised when all had their turn."""
+    done, faults = 0, []
+    for payload in payloads:
+        try:
+            done += put_in([payload])
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as fault:
+            faults.append(fault)
+    if faults:
+        raise faults[0]
+    return done
+
+
+def begin_attempts(page_id: int) -> list[RawPayload]:
+    """The pages to normalize, their attempts counted and committed before they can do harm; none when it is all done.
+
+    A page that another worker has in hand is locked, and is not taken.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(BEGIN, {"page": page_id, "pages": PAGES_AT_ONCE, "bytes": BYTES_AT_ONCE})
+        begun = [row[0] for row in cursor.fetchall()]
+    payloads = list(RawPayload.objects.select_related("source", "body").filter(pk__in=begun).order_by("pk"))
+    if len(payloads) == 1 and payloads[0].attempts > max(settings.ETL_RETRY_ATTEMPTS, 1):
+        tried = payloads[0].attempts - 1
+        fail_page(page_id, f"Set aside: {tried} attempts to read it ended with the death of the worker.")
+        finish_if_done(payloads[0].run_id)
+        return []
+    return payloads
+
+
+#: Its page, when it waits; with it, when neither was begun before, the pages of its run that follow it.
+BEGIN = """
+WITH first AS (
+    SELECT id, run_id, attempts FROM ingestion_rawpayload WHERE id = %(page)s AND state = 'stored'
+), waiting AS (
+    SELECT page.id, sum(body.size) OVER (ORDER BY page.id) AS bytes, row_number() OVER (ORDER BY page.id) AS place
+    FROM first JOIN ingestion_rawpayload page
+      ON page.id = first.id
+      OR (page.run_id = first.run_id AND page.id > first.id AND page.attempts = 0 AND first.attempts = 0)
+    JOIN ingestion_rawbody body ON body.sha256 = page.body_id
+    WHERE page.state = 'stored'
+), mine AS (
+    SELECT id FROM ingestion_rawpayload
+    WHERE id IN (SELECT id FROM waiting WHERE place = 1 OR (place <= %(pages)s AND bytes <= %(bytes)s))
+      AND state = 'stored'
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE ingestion_rawpayload page SET attempts = page.attempts + 1 FROM mine WHERE mine.id = page.id RETURNING page.id
+"""
+
+
+def commit_pages(payloads: Sequence[RawPayload]) -> int:
+    """Everything that the pages change, in one transaction; how many went in, without those that another worker has."""
+    while True:
+        try:
+            return commit_pages_once(payloads)
+        except store.NoPartition as missing:
+            store.make_partitions(missing.months)
+
+
+def commit_pages_once(payloads: Sequence[RawPayload]) -> int:
+    """As `commit_pages`. Raises NoPartition, with nothing written."""
+    source = payloads[0].source
+    with collector_paused(), transaction.atomic():
+        mine = set(
+            RawPayload.objects.select_for_update(skip_locked=True, no_key=True)
+            .filter(pk__in=[payload.pk for payload in payloads], state=RawPayload.State.STORED)
+            .values_list("pk", flat=True)
+        )
+        outcomes = nothing_new_in(mine) if BY_SLUG[source.slug].says_when else {}
+        parsed, broken = parse_all([one for one in payloads if one.pk in mine and one.pk not in outcomes])
+        store.need_partitions(record.observed_at for page in parsed.values() for _, record in page.records)
+        merged = store.merge_pages(source, {page_id: page.records for page_id, page in parsed.items()})
+        for payload in payloads:
+            if payload.pk in parsed:
+                keep_rejects(payload, parsed[payload.pk].rejects)
+                outcomes[payload.pk] = outcome(parsed[payload.pk], merged[payload.pk])
+        record_outcomes(payloads[0].run_id, outcomes)
+        drift.watch([(one, parsed[one.pk].shape) for one in payloads if one.pk in parsed], BY_SLUG[source.slug])
+        for page_id, reason in broken.items():
+            fail_page(page_id, reason)
+    return len(outcomes)
+
+
+def parse_all(payloads: Sequence[RawPayload]) -> tuple[dict[int, Parsed], dict[int, str]]:
+    """What the pages hold, and why some can't be read."""
+    parsed: dict[int, Parsed] = {}
+    broken: dict[int, str] = {}
+    for payload in payloads:
+        try:
+            parsed[payload.pk] = parse(payload)
+        except Malformed as error:
+            broken[payload.pk] = str(error)
+    return parsed, broken
+
+
+class Outcome(NamedTuple):
+    """What became of a page's records, and what it held."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    rejected: int
+    last_id: str
+    listing_ids: Sequence[int]
+
+
+def outcome(parsed: Parsed, merged: Merged) -> Outcome:
+    last_id = parsed.records[-1][1].source_asset_id if parsed.records else ""
+    return Outcome(merged.inserted, merged.updated, merged.unchanged, len(parsed.rejects), last_id, merged.listing_ids)
+
+
+#: Pages of a body that was normalized before, when every listing that it holds is there and none has newer word.
+TWINS = """
+SELECT page.id, twin.inserted + twin.updated + twin.unchanged, twin.last_id, sighting.listing_ids
+FROM ingestion_rawpayload page
+JOIN LATERAL (
+    SELECT * FROM ingestion_rawpayload twin
+    WHERE twin.body_id = page.body_id AND twin.source_id = page.source_id AND twin.meta = page.meta
+      AND twin.state = 'normalized' AND twin.id < page.id
+    ORDER BY twin.id DESC LIMIT 1
+) twin ON twin.rejected = 0
+JOIN ingestion_sighting sighting ON sighting.payload_id = twin.id
+WHERE page.id = ANY(%s) AND cardinality(sighting.listing_ids) = (
+    SELECT count(*) FROM assets_quote quote
+    WHERE quote.listing_id = ANY(sighting.listing_ids) AND quote.page_id <= twin.id
+)
+"""
+
+
+def nothing_new_in(page_ids: Collection[int]) -> dict[int, Outcome]:
+    """Those of the pages that say again, byte for byte, what the tables hold. For records that say their own time."""
+    with connection.cursor() as cursor:
+        cursor.execute(TWINS, [list(page_ids)])
+        return {
+            page_id: Outcome(0, 0, kept, 0, last_id, listing_ids)
+            for page_id, kept, last_id, listing_ids in cursor.fetchall()
+        }
+
+
+OUTCOMES = """
+WITH outcome AS (
+    SELECT * FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::int[], %s::int[], %s::text[])
+        AS outcome (id, inserted, updated, unchanged, rejected, last_id)
+), pages AS (
+    UPDATE ingestion_rawpayload page SET
+        state = 'normalized', normalized_at = now(), error = '', last_id = outcome.last_id, inserted = outcome.inserted,
+        updated = outcome.updated, unchanged = outcome.unchanged, rejected = outcome.rejected
+    FROM outcome WHERE outcome.id = page.id
+)
+UPDATE ingestion_run run SET
+    processed = processed + sums.inserted + sums.updated + sums.unchanged + sums.rejected,
+    inserted = run.inserted + sums.inserted, updated = run.updated + sums.updated,
+    unchanged = run.unchanged + sums.unchanged, rejected = run.rejected + sums.rejected
+FROM (SELECT sum(inserted) AS inserted, sum(updated) AS updated, sum(unchanged) AS unchanged, sum(rejected) AS rejected
+      FROM outcome) sums
+WHERE run.id = %s
+"""
+
+
+def record_outcomes(run_id: int, outcomes: Mapping[int, Outcome]) -> None:
+    """The pages are done, with their counts and what they held; the counts are in their run as well."""
+    if not outcomes:
+        return
+    Sighting.objects.bulk_create(
+        [Sighting(payload_id=page_id, listing_ids=list(one.listing_ids)) for page_id, one in outcomes.items()],
+        update_conflicts=True,
+        unique_fields=["payload"],
+        update_fields=["listing_ids"],
+    )
+    *columns, _ = zip(*outcomes.values(), strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(OUTCOMES, [list(outcomes), *map(list, columns), run_id])
+
+
+def own_fault(error: Exception) -> str:
+    """What a run or a page says of a bug of ours."""
+    return f"A fault of cryptoetl itself: {type(error).__name__}: {error}"
+
+
+def fail_page(page_id: int, reason: str) -> bool:
+    log.error("page set aside", extra={"page_id": page_id, "reason": reason})
+    return bool(
+        RawPayload.objects.filter(pk=page_id, state=RawPayload.State.STORED).update(
+            state=RawPayload.State.FAILED, error=reason
+        )
+    )
+
+
+def keep_rejects(payload: RawPayload, rejects: list[Rejected]) -> None:
+    """Every reject is kept as received with its reason, once, however often it comes."""
+    if not rejects:
+        return
+    Reject.objects.bulk_create(
+        [
+            Reject(
+                source_id=payload.source_id,
+                run_id=payload.run_id,
+                payload=payload,
+                position=reject.position,
+                field=reject.field,
+                reason=clean(reject.reason),
+                raw=clean(reject.raw[:100_000]),
+                fingerprint=fingerprint(reject),
+            )
+            for reject in {fingerprint(reject): reject for reject in rejects}.values()
+        ],
+        batch_size=1000,
+        ignore_conflicts=True,
+    )
