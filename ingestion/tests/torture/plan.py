@@ -25,6 +25,7 @@ POINTS = {
     **{f"fetch {point}": 2 for point in ("asked", "answered", "stored", "moved", "send", "sent", "ended")},
     **{f"fetch {point}": 4 for point in ("sql", "commit", "committed")},
     **{f"normalize {point}": 4 for point in ("sql", "commit", "committed")},
+    "normalize ending": 4,
     **{f"{task} {point}": 1 for task in ("fetch", "normalize", "start") for point in ("begun", "ended")},
     **{
         f"{doing} {point}": 1
@@ -34,8 +35,10 @@ POINTS = {
     **{f"{doing} {point}": 1 for doing in ("reconcile", "command") for point in ("commit", "committed")},
 }
 #: Who may be killed there. `child` is whoever reached the point: for beat and the command, themselves.
-#: `redis-empty` loses what Redis had on its disk, `backend` is one of PostgreSQL's, `everything` is a power cut.
+#: `redis-empty` loses what Redis had on its disk, `backend` is one of PostgreSQL's, `everything` is a power cut;
+#: `sleeper` is not killed but stopped, until long after others have taken it for dead, and then goes on.
 ANYONE = {
+    "sleeper": 3,
     "child": 5,
     "worker": 3,
     "beat": 1,

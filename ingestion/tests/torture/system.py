@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,10 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import Random
 from typing import Any
 
-import psutil
 import psycopg2
 
 from cryptoetl.demo import Fault, ProviderServer
@@ -29,7 +28,6 @@ from cryptoetl.demo.coins import bundled_coins
 from cryptoetl.local.folder import CLONE
 from cryptoetl.local.throwaway import Throwaway
 from cryptoetl.local.trouble import Trouble
-from ingestion.tests.torture.plan import Kill
 from ingestion.tests.torture.referee import Referee, shoot
 
 #: The largest, and those whose identity or figures are a matter of doubt: in several pages, and quickly done.
@@ -62,6 +60,9 @@ class System:
         self.provider = self._new_provider(0)
         self._looking: Any = None
         self.dead: dict[str, float] = {}
+        self.asleep: dict[int, float] = {}
+        # A server is killed while it runs, not while it is being started.
+        self.starting = threading.Lock()
         self.pids: dict[int, str] = {}
         self.said: Counter[str] = Counter()
         self._changed = threading.Condition()
@@ -90,6 +91,7 @@ class System:
     def reset(self, workers: int) -> None:
         """A market at its beginning, an empty broker, a fresh database, and workers and beat that know of nothing."""
         self.tell("stop")
+        self.asleep.clear()
         self.tend(until=lambda: not self.dead)
         self._forget_messages()
         self.provider.stop()
@@ -187,37 +189,7 @@ class System:
         with self._changed:
             return sorted(pid for pid, who in self.pids.items() if who.startswith(name))
 
-    # ----------------------------------------------------------------------------------------------------- the kills
-
-    def kill(self, kill: Kill, pid: int, parent: int) -> str:
-        """Carries a kill out where somebody waits for the referee, or anywhere. Who it was."""
-        workers, chance = self.numbers_of("worker"), Random(kill.share)
-        if kill.victim in ("child", "everything") and pid:
-            shoot(pid)
-        elif kill.victim == "child" and workers:
-            children = [child.pid for worker in workers for child in psutil.Process(worker).children()]
-            shoot(chance.choice(children or workers))
-        if kill.victim == "worker" and workers:
-            shoot(parent if parent in workers else chance.choice(workers))
-        if kill.victim in ("beat", "everything"):
-            for number in self.numbers_of("beat" if kill.victim == "beat" else ""):
-                shoot(number)
-        if kill.victim in ("redis", "redis-empty", "everything"):
-            self._kill_server("redis", kill.down)
-            if kill.victim == "redis-empty":
-                for path in self.servers.redis.data.glob("appendonly*"):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if kill.victim in ("postgres", "everything"):
-            self._kill_server("postgres", kill.down)
-        if kill.victim == "backend" and "postgres" in self.servers.running:
-            family = psutil.Process(self.servers.running["postgres"].pid).children()
-            shoot(chance.choice([one.pid for one in family if " cryptoetl " in " ".join(one.cmdline())] or [0]) or -1)
-        return kill.victim
-
-    def _kill_server(self, name: str, down: float) -> None:
-        if name in self.servers.running:
-            self.servers.kill(name)
-            self.dead[name] = time.monotonic() + down
+    # ------------------------------------------------------------------------------------- what is to be started again
 
     def tend(self, until: Callable[[], object] = lambda: True) -> None:
         """Starts again what was killed, once its time has come.
@@ -226,16 +198,20 @@ class System:
         """
         deadline = time.monotonic() + PATIENCE
         while True:
+            for pid in [pid for pid, at in self.asleep.items() if at <= time.monotonic()]:
+                shoot(pid, signal.SIGCONT)
+                del self.asleep[pid]
             for name in [name for name, at in self.dead.items() if at <= time.monotonic()]:
-                try:
-                    self.servers.start_redis() if name == "redis" else self.servers.start_postgres()
-                except Trouble:
-                    # The last of the old server's processes has not left yet.
-                    self.servers.running.pop(name, None)
-                    if time.monotonic() > deadline:
-                        raise
-                else:
-                    self.dead.pop(name, None)
+                with self.starting:
+                    try:
+                        self.servers.start_redis() if name == "redis" else self.servers.start_postgres()
+                    except Trouble:
+                        # The last of the old server's processes has not left yet.
+                        self.servers.running.pop(name, None)
+                        if time.monotonic() > deadline:
+                            raise
+                    else:
+                        self.dead.pop(name, None)
             if until():
                 return
             if time.monotonic() > deadline:
