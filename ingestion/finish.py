@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce, Now
 
 from assets.models import Source as SourceRow
 from ingestion import sweeps
+from ingestion.lease import Lease
 from ingestion.logs import presentable
 from ingestion.models import RawPayload, Run
 from ingestion.sources import BY_SLUG
@@ -24,16 +25,20 @@ SHRUNK = 0.8
 MANY = 100
 
 
-def fetched(run_id: int, outcome: str, error: str = "") -> None:
-    """Fetching is over, with this outcome (a terminal status); the run ends as soon as its pages are done."""
-    Run.objects.filter(pk=run_id, status__in=Run.ACTIVE, fetched_at=None).update(
+def fetched(lease: Lease, outcome: str, error: str = "") -> None:
+    """Fetching is over, with this outcome (a terminal status); the run ends as soon as its pages are done.
+
+    Only its holder may say so: one that has slept past its lease says nothing about what is another's by now.
+    """
+    holding = Run.objects.filter(pk=lease.run_id, lease_token=lease.token)
+    holding.filter(status__in=Run.ACTIVE, fetched_at=None).update(
         fetched_at=Now(),
         started_at=Coalesce("started_at", Now()),
         status=Run.Status.RUNNING,
         outcome=outcome,
         error=presentable(error)[:2000],
     )
-    finish_if_done(run_id)
+    finish_if_done(lease.run_id)
 
 
 def finish_if_done(run_id: int) -> bool:

@@ -60,13 +60,15 @@ JOIN assets_source source ON task.args = format('["%%s"]', source.slug)
 LEFT JOIN LATERAL (
     SELECT finished_at FROM ingestion_run run WHERE run.source_id = source.id ORDER BY run.id DESC LIMIT 1
 ) newest ON true
-CROSS JOIN LATERAL (SELECT now() - make_interval(secs => source.interval_seconds) - %(lost_after)s AS at) missed
+CROSS JOIN LATERAL (SELECT now() - make_interval(secs => source.interval_seconds + %(lost_after)s) AS at) missed
 WHERE task.task = 'ingestion.tasks.start' AND task.enabled AND source.enabled
   AND NOT EXISTS (
       SELECT FROM ingestion_run run WHERE run.source_id = source.id AND run.status IN ('queued', 'running')
   )
   AND (newest.finished_at < missed.at
-       OR newest.finished_at IS NULL AND (task.last_run_at < now() - %(lost_after)s OR task.date_changed < missed.at))
+       OR newest.finished_at IS NULL AND (
+           task.last_run_at < now() - make_interval(secs => %(lost_after)s) OR task.date_changed < missed.at
+       ))
 """
 
 
@@ -146,7 +148,7 @@ def reconcile() -> Left:
         finish_if_done(run_id)
     with connection.cursor() as cursor:
         cursor.execute(SCHEDULES)
-        cursor.execute(LOST_SLOTS, {"lost_after": LOST_AFTER})  # type: ignore[dict-item]
+        cursor.execute(LOST_SLOTS, {"lost_after": LOST_AFTER.total_seconds()})
         left.slots = [slug for (slug,) in cursor.fetchall()]
     # The next month's, too, so that no load has to wait for it on the first of the month.
     store.ensure_partitions(datetime.now(UTC) + ahead for ahead in (timedelta(), timedelta(days=3)))

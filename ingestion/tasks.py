@@ -24,7 +24,7 @@ from psycopg2 import errors
 from ingestion import alerts, finish, normalizing, pipeline, reconciling, retention, runs
 from ingestion.errors import BudgetSpent, Malformed, RateLimited, Refused, Unavailable
 from ingestion.gate import CircuitOpen, Throttled
-from ingestion.lease import LeaseLost, claim
+from ingestion.lease import Lease, LeaseLost, claim
 from ingestion.logs import about, presentable
 from ingestion.models import Run
 
@@ -148,24 +148,25 @@ def carry(run_id: int, on_page: pipeline.OnPage) -> None:
         except LeaseLost as lost:
             log.warning("lease lost", extra={"error": str(lost)})
         except pipeline.Cancelled as stop:
-            finish.fetched(run_id, Run.Status.CANCELLED, str(stop))
+            finish.fetched(lease, Run.Status.CANCELLED, str(stop))
         except pipeline.StoppedOnPurpose as stop:
-            finish.fetched(run_id, Run.Status.FAILED, str(stop))
+            finish.fetched(lease, Run.Status.FAILED, str(stop))
         except (Refused, Malformed) as error:
-            finish.fetched(run_id, Run.Status.FAILED, str(error))
+            finish.fetched(lease, Run.Status.FAILED, str(error))
         except Unavailable as error:
-            wait(run, error)
+            wait(lease, error)
         except (OperationalError, InterfaceError) as error:
             log.error("the database is in trouble", extra={"error": database_trouble(error)})
             with suppress(OperationalError, InterfaceError):
-                Run.objects.filter(pk=run_id).update(error=database_trouble(error), retries=F("retries") + 1)
+                mine = Run.objects.filter(pk=run_id, lease_token=lease.token)
+                mine.update(error=database_trouble(error), retries=F("retries") + 1)
             raise
         except Exception as error:
             # Our own bug: it fails at once and loudly, and waiting would not mend it.
-            finish.fetched(run_id, Run.Status.FAILED, normalizing.own_fault(error))
+            finish.fetched(lease, Run.Status.FAILED, normalizing.own_fault(error))
             raise
         else:
-            finish.fetched(run_id, Run.Status.COMPLETED)
+            finish.fetched(lease, Run.Status.COMPLETED)
 
 
 def database_trouble(error: Exception) -> str:
@@ -175,20 +176,21 @@ def database_trouble(error: Exception) -> str:
     return f"The database did not do its part: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
 
 
-def wait(run: Run, error: Unavailable) -> None:
+def wait(lease: Lease, error: Unavailable) -> None:
     """The run's next attempt is due, or the run is over: raises the error in the first case."""
-    pages = Run.objects.values_list("pages", flat=True).get(pk=run.pk)
+    mine = Run.objects.filter(pk=lease.run_id, lease_token=lease.token)
+    pages, strikes = Run.objects.values_list("pages", "strikes").get(pk=lease.run_id)
     if isinstance(error, BudgetSpent | CircuitOpen):
         over = Run.Status.PARTIAL if pages or isinstance(error, BudgetSpent) else Run.Status.FAILED
-        return finish.fetched(run.pk, over, str(error))
-    strikes = Run.objects.values_list("strikes", flat=True).get(pk=run.pk) + (not isinstance(error, Throttled))
+        return finish.fetched(lease, over, str(error))
+    strikes += not isinstance(error, Throttled)
     if strikes > settings.ETL_RETRY_ATTEMPTS:
         limited = isinstance(error, RateLimited) and pages
         tried = f" ({strikes} attempts)" if strikes > 1 else ""
-        return finish.fetched(run.pk, Run.Status.PARTIAL if limited else Run.Status.FAILED, f"{error}{tried}")
+        return finish.fetched(lease, Run.Status.PARTIAL if limited else Run.Status.FAILED, f"{error}{tried}")
     seconds = backoff(strikes) if error.retry_after is None else error.retry_after
     log.warning("waiting", extra={"seconds": round(seconds, 2), "error": str(error), "attempt": strikes})
-    Run.objects.filter(pk=run.pk).update(
+    mine.update(
         due_at=Now() + timedelta(seconds=seconds),
         strikes=strikes,
         retries=F("retries") + 1,

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from assets.models import Quote, Source
 from cryptoetl.demo import Fault
 from cryptoetl.local.throwaway import Throwaway
 from ingestion import lease, normalizing, pipeline, reconciling, replaying, runs, tasks
+from ingestion.errors import Refused, Unavailable
 from ingestion.models import Checkpoint, RawPayload, Run
 from ingestion.tests.conftest import COINS, PAGES, run_to_end
 from ingestion.tests.crew import nothing_is_left_open, pass_time, reconcile_until_ended, tables, wait_for
@@ -134,6 +136,22 @@ def test_a_holder_that_lost_its_lease_can_write_nothing(market):
     run.refresh_from_db()
     assert (run.status, run.pages, run.takeovers) == ("running", 1, 1)
     assert Checkpoint.objects.get(source=run.source).cursor == "2"
+
+
+@pytest.mark.parametrize(
+    "trouble", [OperationalError("gone"), Refused("no"), Unavailable("later"), ZeroDivisionError("a bug")], ids=repr
+)
+def test_a_holder_that_lost_its_lease_says_nothing_of_the_run(market, trouble: Exception):
+    def sleep_past_the_lease(_: int) -> None:
+        pass_time()
+        assert lease.claim(run.pk) is not None
+        raise trouble
+
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    with suppress(type(trouble)):
+        tasks.carry(run.pk, sleep_past_the_lease)
+    run.refresh_from_db()
+    assert (run.status, run.fetched_at, run.error, run.retries, run.strikes) == ("running", None, "", 0, 0)
 
 
 def test_a_page_that_kills_its_worker_is_set_aside_and_stops_nothing_else(market, settings):

@@ -25,6 +25,7 @@ POINTS = {
     **{f"fetch {point}": 2 for point in ("asked", "answered", "stored", "moved", "send", "sent", "ended")},
     **{f"fetch {point}": 4 for point in ("sql", "commit", "committed")},
     **{f"normalize {point}": 4 for point in ("sql", "commit", "committed")},
+    "normalize ending": 4,
     **{f"{task} {point}": 1 for task in ("fetch", "normalize", "start") for point in ("begun", "ended")},
     **{
         f"{doing} {point}": 1

@@ -20,6 +20,7 @@ from celery.signals import after_task_publish, before_task_publish, task_postrun
 from django.conf import settings
 
 _STORES = re.compile(r'INSERT INTO "?ingestion_rawpayload"?\b')
+_ENDS = re.compile(r'UPDATE "?ingestion_run"?\b.*\bfinished_at"? =', re.DOTALL)
 _MOVES = re.compile(r'UPDATE "?ingestion_checkpoint"?\b')
 
 _here = threading.local()
@@ -60,12 +61,14 @@ def reached(point: str, doing: str = "") -> None:
 
 
 class Cursor(psycopg2.extensions.cursor):
-    """Every statement is a point; two of them, once they are done, have names."""
+    """Every statement is a point; three of them have names."""
 
     def execute(self, sql: Any, *args: Any) -> Any:
-        reached("sql")
-        done = super().execute(sql, *args)
         text = sql if isinstance(sql, str) else bytes(sql).decode(errors="replace") if isinstance(sql, bytes) else ""
+        reached("sql")
+        if _ENDS.search(text):
+            reached("ending")
+        done = super().execute(sql, *args)
         if _STORES.search(text):
             reached("stored")
         if _MOVES.search(text):

@@ -19,7 +19,7 @@ from pathlib import Path
 from ingestion.tests.torture.plan import Kill
 
 #: Carries out a kill: (kill, number of the process that reached the point, or 0; number of its parent).
-Executioner = Callable[[Kill, int, int], str]
+Execute = Callable[[Kill, int, int], str]
 
 
 class Referee:
@@ -30,14 +30,14 @@ class Referee:
         self.reached: Counter[str] = Counter()
         self.done: list[str] = []
         self._armed: dict[tuple[str, int], list[Kill]] = {}
-        self._execute: Executioner | None = None
+        self._execute: Execute | None = None
         self._lock = threading.RLock()
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(str(address))
         self._listening.listen(64)
         threading.Thread(target=self._listen, name="referee", daemon=True).start()
 
-    def begin(self, kills: Iterable[Kill], usual: Counter[str], execute: Executioner) -> None:
+    def begin(self, kills: Iterable[Kill], usual: Counter[str], execute: Execute) -> None:
         """Counts from zero; each kill falls at its share of the times that its point is usually reached."""
         with self._lock:
             self.reached.clear()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from ingestion.tests.torture import tables
+from ingestion.tests.torture.kills import Executioner
 from ingestion.tests.torture.plan import TRIGGERS, Kill, Plan, plan_of
 from ingestion.tests.torture.system import PATIENCE, SOURCES, Stuck, System
 
@@ -105,7 +106,7 @@ class Torture:
         system.referee.end()
         system.reset(plan.workers)
         began = time.monotonic()
-        system.referee.begin(plan.kills, self.usual, system.kill)
+        system.referee.begin(plan.kills, self.usual, Executioner(system))
         moments = [kill for kill in plan.kills if not kill.point]
         for sweep in range(1, SWEEPS + 1):
             if sweep > 1:

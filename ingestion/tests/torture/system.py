@@ -19,10 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import Random
 from typing import Any
 
-import psutil
 import psycopg2
 
 from cryptoetl.demo import Fault, ProviderServer
@@ -30,7 +28,6 @@ from cryptoetl.demo.coins import bundled_coins
 from cryptoetl.local.folder import CLONE
 from cryptoetl.local.throwaway import Throwaway
 from cryptoetl.local.trouble import Trouble
-from ingestion.tests.torture.plan import Kill
 from ingestion.tests.torture.referee import Referee, shoot
 
 #: The largest, and those whose identity or figures are a matter of doubt: in several pages, and quickly done.
@@ -40,8 +37,6 @@ COINS = [
     if number < 40 or coin.symbol in ("sol", "pepe", "hex", "beam") or coin.traits & {"stale", "unranked"}
 ]
 SOURCES = ("coingecko", "coinpaprika", "csv")
-#: Two leases and a half.
-SLEEPS = 2.2
 #: Nothing that is waited for takes nearly as long, unless it never comes.
 PATIENCE = 45.0
 
@@ -67,7 +62,7 @@ class System:
         self.dead: dict[str, float] = {}
         self.asleep: dict[int, float] = {}
         # A server is killed while it runs, not while it is being started.
-        self._starting = threading.Lock()
+        self.starting = threading.Lock()
         self.pids: dict[int, str] = {}
         self.said: Counter[str] = Counter()
         self._changed = threading.Condition()
@@ -194,48 +189,7 @@ class System:
         with self._changed:
             return sorted(pid for pid, who in self.pids.items() if who.startswith(name))
 
-    # ----------------------------------------------------------------------------------------------------- the kills
-
-    def kill(self, kill: Kill, pid: int, parent: int) -> str:
-        """Carries a kill out where somebody waits for the referee, or anywhere. Who it was."""
-        workers, chance = self.numbers_of("worker"), Random(kill.share)
-        if kill.victim in ("child", "sleeper") and not pid and workers:
-            pid = chance.choice([child for worker in workers for child in children_of(worker)] or workers)
-        if kill.victim in ("child", "everything") and pid:
-            shoot(pid)
-        if kill.victim == "sleeper" and pid:
-            shoot(pid, signal.SIGSTOP)
-            self.asleep[pid] = time.monotonic() + SLEEPS
-        if kill.victim == "worker" and workers:
-            shoot(parent if parent in workers else chance.choice(workers))
-        if kill.victim in ("beat", "everything"):
-            for number in self.numbers_of("beat" if kill.victim == "beat" else ""):
-                shoot(number)
-        if kill.victim in ("redis", "redis-empty", "everything"):
-            self._kill_server("redis", kill.down)
-            if kill.victim == "redis-empty":
-                for path in self.servers.redis.data.glob("appendonly*"):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if kill.victim in ("postgres", "everything"):
-            self._kill_server("postgres", kill.down)
-        if kill.victim == "backend":
-            self._kill_backend(chance)
-        return kill.victim
-
-    def _kill_server(self, name: str, down: float) -> None:
-        with self._starting:
-            if name in self.servers.running:
-                self.servers.kill(name)
-                self.dead[name] = time.monotonic() + down
-
-    def _kill_backend(self, chance: Random) -> None:
-        """One of the processes in which PostgreSQL serves a connection; it takes all the others down with it."""
-        with self._starting:
-            if "postgres" not in self.servers.running:
-                return
-            serving = children_of(self.servers.running["postgres"].pid, " cryptoetl ")
-            if serving:
-                shoot(chance.choice(serving))
+    # ------------------------------------------------------------------------------------- what is to be started again
 
     def tend(self, until: Callable[[], object] = lambda: True) -> None:
         """Starts again what was killed, once its time has come.
@@ -248,7 +202,7 @@ class System:
                 shoot(pid, signal.SIGCONT)
                 del self.asleep[pid]
             for name in [name for name, at in self.dead.items() if at <= time.monotonic()]:
-                with self._starting:
+                with self.starting:
                     try:
                         self.servers.start_redis() if name == "redis" else self.servers.start_postgres()
                     except Trouble:
@@ -284,14 +238,3 @@ class System:
 
         self.tend(until=done)
         return found
-
-
-def children_of(pid: int, title: str = "") -> list[int]:
-    """Those whose command line holds the title."""
-    found = []
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if title in " ".join(child.cmdline()):
-                    found.append(child.pid)
-    return found
