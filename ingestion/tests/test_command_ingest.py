@@ -168,14 +168,14 @@ def test_interrupted_inline_the_run_is_cancelled_and_the_next_one_goes_on(manage
         return normalize(page_id)
 
     normalize = normalizing.normalize
-    monkeypatch.setattr(inline.pipeline, "normalize", stop_at_the_second)
+    monkeypatch.setattr(inline.normalizing, "normalize", stop_at_the_second)
     ran = manage("ingest", "csv", "--inline")
     run = Run.objects.get()
     assert ran.code == 1
     assert f"Interrupted: run {run.pk} of {run.source.title} is cancelled; the next goes on where it" in ran.err
     assert (run.status, run.pages, run.lease_token) == ("cancelled", 2, None)
 
-    monkeypatch.setattr(inline.pipeline, "normalize", normalize)
+    monkeypatch.setattr(inline.normalizing, "normalize", normalize)
     assert manage("ingest", "csv", "--inline").code == 0
     assert not RawPayload.objects.filter(state="stored").exists()
     held = RawPayload.objects.filter(source__slug="csv").count()

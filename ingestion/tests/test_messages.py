@@ -17,7 +17,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from assets.models import Source
 from cryptoetl.demo import Fault
-from ingestion import broker, normalizing, pipeline, runs, tasks
+from ingestion import broker, normalizing, runs, tasks
 from ingestion.models import RawPayload, Run
 from ingestion.replaying import requeue
 from ingestion.tests.conftest import COINS
@@ -151,7 +151,7 @@ def test_a_page_that_many_read_at_once_is_not_taken_for_one_that_kills(market, s
     parse, go_on = normalizing.parse, threading.Event()
     reading = threading.Semaphore(0)
 
-    def slowly(payload: RawPayload) -> pipeline.Parsed:
+    def slowly(payload: RawPayload) -> normalizing.Parsed:
         reading.release()
         assert go_on.wait(30)
         return parse(payload)
@@ -182,7 +182,7 @@ import os, signal
 import django
 django.setup()
 from cryptoetl.celery import app
-from ingestion import pipeline
+from ingestion import normalizing
 parse = normalizing.parse
 def deadly(payload):
     if payload.number == 2:
