@@ -21,9 +21,13 @@ def torture() -> Iterator[Torture]:
 
 @pytest.mark.parametrize("seed", range(len(MATRIX)))
 def test_whatever_is_killed_the_tables_come_out_as_if_nothing_had_been(torture: Torture, seed: int) -> None:
-    outcome = torture.run(seed)
-    assert not outcome.wrong, str(outcome)
-    assert outcome.killed, f"nobody was killed: {outcome}"
+    for _ in range(3):
+        outcome = torture.run(seed)
+        assert not outcome.wrong, str(outcome)
+        if outcome.killed:
+            return
+        # How many pages go in together is a matter of luck, and with it how often the work passes a point.
+    pytest.fail(f"nobody was killed: {outcome}")
 
 
 def test_a_seed_is_always_the_same_plan() -> None:
