@@ -23,7 +23,7 @@ def measured(size: Size) -> Iterator[Result]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "coins.csv"
         write(path, size.csv_rows)
-        command = [sys.executable, "-c", "from bench.workers import main; main(['csv'])"]
+        command = [sys.executable, "-m", "bench.worker", "csv"]
         environment = {**os.environ, "CSV_SOURCE_PATH": str(path)}
         began = monotonic()
         most, passed = 0, []

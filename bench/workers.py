@@ -42,20 +42,6 @@ def carry(workers: int) -> None:
         "COINPAPRIKA_MONTHLY_CALLS": "1000000000",
     }
     shares = [SOURCES] if workers == 1 else [[slug] for slug in SOURCES]
-    processes = [subprocess.Popen([sys.executable, "-m", "bench.workers", *share], env=environment) for share in shares]
+    processes = [subprocess.Popen([sys.executable, "-m", "bench.worker", *share], env=environment) for share in shares]
     if any(process.wait() for process in processes):
         sys.exit("A worker failed.")
-
-
-def main(slugs: list[str]) -> None:
-    import django
-
-    django.setup()
-    from bench.running import run_once
-
-    for slug in slugs:
-        run_once(slug)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -154,6 +154,7 @@ class RawPayload(models.Model):
     headers = models.JSONField(default=dict, db_default={})
     meta = models.JSONField(default=dict, db_default={}, help_text="What parsing needs beside the body.")
     body = models.ForeignKey(RawBody, models.PROTECT, related_name="payloads")
+    records = models.IntegerField(default=0, db_default=0, help_text="Items in it, as counted when it was stored.")
     received_at = models.DateTimeField()
     superseded = models.BooleanField(
         default=False,

@@ -15,6 +15,7 @@ from math import gcd
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Sum
 from psycopg2.extras import Json
 
 from ingestion.errors import Malformed
@@ -41,7 +42,9 @@ def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
     # The word of whoever started the run counts in the worker, too.
     limit = run.fail_after or settings.FAIL_AFTER_N_RECORDS
     options = replace(config.options, batch_size=exact_batch(config.options.batch_size, limit))
-    stored = 0
+    # What a worker that died had stored counts as well.
+    stored = run.payloads.aggregate(records=Sum("records", default=0))["records"]
+    stop_at(limit, stored)
     for page in config.source.fetch(config.http(run.source), begun_at, options):
         page_id = store_page(run, lease, page)
         stored += page.records
@@ -49,8 +52,7 @@ def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
         on_page(page_id)
         if page.broken:
             raise Malformed(page.broken)
-        if limit and stored >= limit:
-            raise StoppedOnPurpose(f"Stopped after {stored} records, as FAIL_AFTER_N_RECORDS={limit} asks.")
+        stop_at(limit, stored)
         if Run.objects.filter(pk=run.pk, cancel_requested=True).exists():
             raise Cancelled("Cancelled by a person.")
     if not stored and not run.pages:
@@ -59,6 +61,12 @@ def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
 
 class StoppedOnPurpose(Exception):
     """FAIL_AFTER_N_RECORDS was reached."""
+
+
+def stop_at(limit: int | None, stored: int) -> None:
+    """Raises StoppedOnPurpose when so many records are stored."""
+    if limit and stored >= limit:
+        raise StoppedOnPurpose(f"Stopped after {stored} records, as FAIL_AFTER_N_RECORDS={limit} asks.")
 
 
 class Cancelled(Exception):
@@ -101,9 +109,9 @@ WITH held AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 ), page AS (
     INSERT INTO ingestion_rawpayload (run_id, source_id, sweep, number, cursor, url, status_code, headers, meta,
-        body_id, received_at, state, error)
+        body_id, records, received_at, state, error)
     SELECT %(run)s, %(source)s, %(sweep)s, %(number)s, %(cursor)s, %(url)s, %(status_code)s, %(headers)s, %(meta)s,
-        %(sha256)s, now(), %(state)s, %(error)s
+        %(sha256)s, %(records)s, now(), %(state)s, %(error)s
     FROM held RETURNING id
 ), moved AS (
     UPDATE ingestion_checkpoint SET cursor = %(next)s, in_sweep = %(in_sweep)s, sweep = %(sweep)s, page_id = page.id,
@@ -141,6 +149,7 @@ def store_page(run: Run, lease: Lease, page: Page) -> int:
                     "text": text,
                     "encoding": encoding,
                     "size": len(page.body),
+                    "records": page.records,
                     "source": run.source_id,
                     "sweep": run.sweep,
                     "number": run.pages + 1,

@@ -407,7 +407,6 @@ def test_fail_after_n_records_reaches_the_worker_from_whoever_started_the_run(ma
     assert "FAIL_AFTER_N_RECORDS=300" in run.error
 
 
-@pytest.mark.xfail(strict=True, reason="a takeover counts the records of FAIL_AFTER_N_RECORDS from zero again")
 def test_fail_after_n_records_counts_what_a_dead_worker_stored(market, settings):
     settings.FAIL_AFTER_N_RECORDS = 300
 

@@ -1,0 +1,19 @@
+"""A worker of the bench: `python -m bench.worker SOURCE ...` carries a run of each, one after the other."""
+
+from __future__ import annotations
+
+import sys
+
+import django
+
+
+def main(slugs: list[str]) -> None:
+    django.setup()
+    from bench.running import run_once
+
+    for slug in slugs:
+        run_once(slug)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
