@@ -31,7 +31,7 @@ def main() -> None:
     servers = Throwaway()
     servers.start()
     try:
-        os.environ |= {**servers.environment(), "ENV_FILE": os.devnull, "LOG_LEVEL": "ERROR"}
+        os.environ |= {**servers.environment(), "ENV_FILE": os.devnull, "LOG_LEVEL": "WARNING"}
         os.environ["DJANGO_SETTINGS_MODULE"] = "cryptoetl.settings"
         results = []
         for result in measured(SIZES[options.size], set(options.only.split(",")) - {""}):

@@ -26,9 +26,9 @@ from ingestion.sources import BY_SLUG
 
 log = logging.getLogger(__name__)
 
-#: At most so many pages, and bytes, are normalized in one transaction.
+#: At most so many pages, and records, are normalized in one transaction.
 PAGES_AT_ONCE = 40
-BYTES_AT_ONCE = 8 * 1024 * 1024
+RECORDS_AT_ONCE = 10_000
 
 
 def normalize(page_id: int) -> int:
@@ -82,7 +82,7 @@ def begin_attempts(page_id: int) -> list[RawPayload]:
     A page that another worker has in hand is locked, and is not taken.
     """
     with connection.cursor() as cursor:
-        cursor.execute(BEGIN, {"page": page_id, "pages": PAGES_AT_ONCE, "bytes": BYTES_AT_ONCE})
+        cursor.execute(BEGIN, {"page": page_id, "pages": PAGES_AT_ONCE, "records": RECORDS_AT_ONCE})
         begun = [row[0] for row in cursor.fetchall()]
     payloads = list(RawPayload.objects.select_related("source", "body").filter(pk__in=begun).order_by("pk"))
     if len(payloads) == 1 and payloads[0].attempts > max(settings.ETL_RETRY_ATTEMPTS, 1):
@@ -98,15 +98,15 @@ BEGIN = """
 WITH first AS (
     SELECT id, run_id, attempts FROM ingestion_rawpayload WHERE id = %(page)s AND state = 'stored'
 ), waiting AS (
-    SELECT page.id, sum(body.size) OVER (ORDER BY page.id) AS bytes, row_number() OVER (ORDER BY page.id) AS place
+    SELECT page.id, sum(page.records) OVER (ORDER BY page.id) AS records,
+           row_number() OVER (ORDER BY page.id) AS place
     FROM first JOIN ingestion_rawpayload page
       ON page.id = first.id
       OR (page.run_id = first.run_id AND page.id > first.id AND page.attempts = 0 AND first.attempts = 0)
-    JOIN ingestion_rawbody body ON body.sha256 = page.body_id
     WHERE page.state = 'stored'
 ), mine AS (
     SELECT id FROM ingestion_rawpayload
-    WHERE id IN (SELECT id FROM waiting WHERE place = 1 OR (place <= %(pages)s AND bytes <= %(bytes)s))
+    WHERE id IN (SELECT id FROM waiting WHERE place = 1 OR (place <= %(pages)s AND records <= %(records)s))
       AND state = 'stored'
     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 )
