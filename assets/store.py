@@ -226,9 +226,9 @@ def settle_identities(
 ) -> tuple[set[str], set[int]]:
     """Afterwards every record has a listing in its right asset: new ones are placed, renamed ones placed again.
 
-    Returns the ids of listings that were not there before, and the assets to price again.
+    Returns the ids of listings that have no quote yet, and the assets to price again.
     """
-    newcomers, before = [], set(known)
+    newcomers = []
     for record in latest_by_listing(records).values():
         listing = known.get(record.source_asset_id)
         if listing is None or listing[2:5] != (record.symbol, record.name, ",".join(record.contracts)):
@@ -241,7 +241,8 @@ def settle_identities(
     if placed.alone.keys() != {record.source_asset_id for record in newcomers}:
         # One that meets others may take them with it: where every listing is now is read again.
         known.update(known_listings(source, placed.others | known.keys() - placed.alone.keys()))
-    fresh = placed.alone.keys() | placed.others - before
+    # As they are now, under the lock: another may have brought them in since they were looked for.
+    fresh = placed.alone.keys() | {id_ for id_ in placed.others if known[id_].digest is None}
     return fresh, placed.touched | {known[id_].asset_id for id_ in placed.others}
 
 

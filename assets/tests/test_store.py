@@ -157,3 +157,18 @@ def test_the_number_of_queries_does_not_grow_with_the_records(django_assert_max_
         store.merge(source, list(enumerate(many)), 1)
     with django_assert_max_num_queries(1):
         store.merge(source, list(enumerate(many)), 2)
+
+
+def test_a_listing_that_another_brings_in_meanwhile_is_changed_not_added_again(monkeypatch):
+    merge("coingecko", record(price="1"))
+    look, looks = store.known_listings, []
+
+    def before_the_other_committed(source, ids):
+        looks.append(ids)
+        return {} if len(looks) == 1 else look(source, ids)
+
+    monkeypatch.setattr(store, "known_listings", before_the_other_committed)
+    assert merge("coingecko", record(price="2", minutes=5), page=2) == (0, 1, 0)
+    assert len(looks) == 2
+    assert Quote.objects.get().price_usd == 2
+    assert Listing.objects.count() == 1
