@@ -20,6 +20,8 @@ import termios
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
@@ -60,32 +62,27 @@ class WatchedConnection(psycopg2.extensions.connection):
         self.suspicions = 0
         self.turn = threading.Lock()
 
-    def begin(self) -> None:
-        """A call waits for the server from now on."""
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A call waits for the server; afterwards the connection is nobody's to be shut."""
         self.since = time.monotonic()
         self.suspicions = 0
         _waiting[id(self)] = self
         if _watcher is None:
             watch()
-
-    def end(self) -> None:
-        """It waits no longer: the connection is nobody's to be shut."""
-        with self.turn:
-            _waiting.pop(id(self), None)
+        try:
+            yield
+        finally:
+            with self.turn:
+                _waiting.pop(id(self), None)
 
     def commit(self) -> None:
-        self.begin()
-        try:
+        with self.waiting():
             super().commit()
-        finally:
-            self.end()
 
     def rollback(self) -> None:
-        self.begin()
-        try:
+        with self.waiting():
             super().rollback()
-        finally:
-            self.end()
 
     def is_silent(self) -> bool:
         """Nothing was sent or received for SILENCE seconds, and nothing lies here that we have yet to read."""
@@ -117,43 +114,28 @@ class WatchedCursor(psycopg2.extensions.cursor):
     """Every call that waits for the server is watched."""
 
     def execute(self, *arguments: Any, **options: Any) -> Any:
-        self.connection.begin()
-        try:
+        with self.connection.waiting():
             return super().execute(*arguments, **options)
-        finally:
-            self.connection.end()
 
     def executemany(self, *arguments: Any, **options: Any) -> Any:
-        self.connection.begin()
-        try:
+        with self.connection.waiting():
             return super().executemany(*arguments, **options)
-        finally:
-            self.connection.end()
 
     def copy_expert(self, *arguments: Any, **options: Any) -> Any:
-        self.connection.begin()
-        try:
+        with self.connection.waiting():
             return super().copy_expert(*arguments, **options)
-        finally:
-            self.connection.end()
 
     def close(self) -> None:
         # That of a named cursor is a statement of its own.
         if self.name is None:
             return super().close()
-        self.connection.begin()
-        try:
+        with self.connection.waiting():
             super().close()
-        finally:
-            self.connection.end()
 
     def fetchmany(self, *arguments: Any, **options: Any) -> Any:
         # Of a named cursor; the rows of the others are here already.
-        self.connection.begin()
-        try:
+        with self.connection.waiting():
             return super().fetchmany(*arguments, **options)
-        finally:
-            self.connection.end()
 
 
 def watch() -> None:
