@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from psycopg2.extras import Json
 
-from assets.consensus import Consensus, SourceQuote, consensus
+from assets.consensus import INTERVALS_FRESH, Consensus, SourceQuote, consensus
 from assets.copying import cell, copy_rows, figures
 from assets.models import Source
 from assets.records import AssetRecord
+from assets.tables import stale_at
 
 QUOTES = """
 SELECT quote.asset_id, source.slug, source.identity_rank, source.interval_seconds, quote.observed_at, quote.price_usd,
@@ -50,41 +51,38 @@ TYPES = {
 }
 COLUMNS = tuple(TYPES)
 
+_OLD, _NEW = (", ".join(f"{row}.{column}" for column in COLUMNS) for row in ("asset", "new"))
+
+_STALE_AT = stale_at("quote", "source")
+#: COLUMNS of an asset whose only quote is the row `new`.
+_SINGLE = """
+    new.price_usd, new.price_usd, new.price_usd, new.market_cap, new.volume_24h, new.percent_change_24h, 0, new.rank,
+    'single', jsonb_build_array(new.slug), '[]'::jsonb, 1, new.observed_at, new.fresh_until, new.symbol, new.name
+"""
 #: Most assets have one quote, and most of these are fresh: what `assets.consensus` says of one is said here set-based.
 #: A test holds the two to each other.
 REPRICE_SINGLE = f"""
 WITH alone AS (
     SELECT quote.asset_id, quote.price_usd, quote.market_cap, quote.volume_24h, quote.percent_change_24h, quote.rank,
-           quote.observed_at, quote.observed_at + 3 * source.interval_seconds * interval '1 second' AS fresh_until,
-           source.slug, listing.symbol, listing.name
+           quote.observed_at, {_STALE_AT} AS fresh_until, source.slug, listing.symbol, listing.name
     FROM unnest(%(ids)s::bigint[]) AS wanted (id)
     JOIN assets_quote quote ON quote.asset_id = wanted.id
     JOIN assets_listing listing ON listing.id = quote.listing_id
     JOIN assets_source source ON source.id = quote.source_id
     WHERE quote.price_usd IS NOT NULL AND source.enabled
       AND listing.delisted_at IS NULL
-      AND quote.observed_at + 3 * source.interval_seconds * interval '1 second' > %(now)s
+      AND {_STALE_AT} > %(now)s
       AND NOT EXISTS (
           SELECT FROM assets_quote other
           WHERE other.asset_id = quote.asset_id AND other.listing_id <> quote.listing_id
       )
 ), priced AS (
-    UPDATE assets_asset AS asset SET ({", ".join(COLUMNS)}, changed_at) = (
-        new.price_usd, new.price_usd, new.price_usd, new.market_cap, new.volume_24h, new.percent_change_24h, 0,
-        new.rank, 'single', jsonb_build_array(new.slug), '[]', 1, new.observed_at, new.fresh_until, new.symbol,
-        new.name, clock_timestamp()
-    )
-    FROM alone new WHERE asset.id = new.asset_id AND ({", ".join(f"asset.{column}" for column in COLUMNS)})
-        IS DISTINCT FROM (
-            new.price_usd, new.price_usd, new.price_usd, new.market_cap, new.volume_24h, new.percent_change_24h, 0,
-            new.rank, 'single', jsonb_build_array(new.slug), '[]'::jsonb, 1, new.observed_at, new.fresh_until,
-            new.symbol, new.name
-        )
+    UPDATE assets_asset AS asset SET ({", ".join(COLUMNS)}, changed_at) = ({_SINGLE}, clock_timestamp())
+    FROM alone new WHERE asset.id = new.asset_id AND ({_OLD}) IS DISTINCT FROM ({_SINGLE})
 )
 SELECT asset_id FROM alone
 """
 
-_OLD, _NEW = (", ".join(f"{row}.{column}" for column in COLUMNS) for row in ("asset", "new"))
 REPRICING = ", ".join(["id bigint", *(f"{column} {kind}" for column, kind in TYPES.items())])
 REPRICE = f"""
 WITH new AS (DELETE FROM repricing RETURNING *)
@@ -136,7 +134,7 @@ def priced(ids: Iterable[int], now: datetime) -> list[tuple[object, ...]]:
 
 def of_one(source: Source, interval: timedelta, record: AssetRecord, now: datetime) -> str:
     """COLUMNS without symbol and name as COPY takes them, of an asset with this quote alone: as in REPRICE_SINGLE."""
-    stale_at = record.observed_at + 3 * interval
+    stale_at = record.observed_at + INTERVALS_FRESH * interval
     if record.price_usd is None or not source.enabled or stale_at <= now:
         quote = SourceQuote(source.slug, source.identity_rank, interval, *record[3:9], False, source.enabled)
         return "\t".join(map(cell, columns(consensus([quote], now), 1)))

@@ -38,6 +38,11 @@ def source_slug(name: str) -> str:
     return name.removesuffix(DEMO_LABEL) if settings.DEMO else name
 
 
+def stale_at(quote: str = "q", source: str = "s") -> str:
+    """SQL: when it goes stale, if no newer word comes."""
+    return f"{quote}.observed_at + {INTERVALS_FRESH} * {source}.interval_seconds * interval '1 second'"
+
+
 def stale(quote: str = "q", source: str = "s") -> str:
     """SQL: the source has been silent about it for longer than three of its intervals."""
     return f"({quote}.observed_at < now() - {INTERVALS_FRESH} * {source}.interval_seconds * interval '1 second')"
@@ -119,7 +124,7 @@ q.price_usd, q.market_cap, q.volume_24h, q.percent_change_24h, q.rank,
 l.delisted_at IS NOT NULL AS delisted"""
 #: When anything that a row of /data shows last changed: what was written, or the passing of its freshness.
 DATA_MODIFIED = f"""greatest(q.changed_at, s.last_sweep_at, l.last_seen_at, l.delisted_at, a.changed_at,
-    CASE WHEN {stale()} THEN q.observed_at + {INTERVALS_FRESH} * s.interval_seconds * interval '1 second' END)"""
+    CASE WHEN {stale()} THEN {stale_at()} END)"""
 
 ASSETS = Table(
     source="assets_asset a",
