@@ -145,16 +145,14 @@ def place(source: Source, records: Sequence[AssetRecord], stored: Container[str]
 
     `stored`: the source_asset_ids of those that have a listing. Part of the caller's transaction.
     """
-    filed = [(record, facts := facts_of(source, record), filing.keys_of(facts)) for record in records]
+    filed = [(record, filing.keys_of_record(source.slug, record)) for record in records]
     lock_identities()
-    taken = filing.taken({key for _, _, keys in filed for key in keys})
+    taken = filing.taken(set().union(*(keys for _, keys in filed)))
     alone = [
-        (record, keys)
-        for record, _, keys in filed
-        if record.source_asset_id not in stored and not any(key in taken for key in keys)
+        (record, keys) for record, keys in filed if record.source_asset_id not in stored and taken.isdisjoint(keys)
     ]
     added = newcomers.add(source, alone)
-    seeds = [facts for record, facts, _ in filed if record.source_asset_id not in added]
+    seeds = [facts_of(source, record) for record, _ in filed if record.source_asset_id not in added]
     if not seeds:
         return Placed(added, set(), set())
     ids = {seed.source_asset_id for seed in seeds}
@@ -170,7 +168,7 @@ def place(source: Source, records: Sequence[AssetRecord], stored: Container[str]
     filing.file_again(
         [
             (numbers[record.source_asset_id], before.get(record.source_asset_id, ()), keys)
-            for record, _, keys in filed
+            for record, keys in filed
             if record.source_asset_id in ids
         ]
     )

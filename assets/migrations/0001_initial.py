@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
                 ('confidence', models.DecimalField(db_default=1, decimal_places=3, default=1, max_digits=4)),
                 ('reasons', models.JSONField(db_default=[], default=list)),
                 ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='listings', to='assets.asset')),
-                ('source', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='listings', to='assets.source')),
+                ('source', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='listings', to='assets.source')),
             ],
         ),
         migrations.CreateModel(
@@ -112,7 +112,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Quote',
             fields=[
-                ('listing', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='quote', serialize=False, to='assets.listing')),
+                ('listing', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='quote', serialize=False, to='assets.listing')),
                 ('price_usd', assets.models.Figure(blank=True, null=True)),
                 ('market_cap', assets.models.Figure(blank=True, null=True)),
                 ('volume_24h', assets.models.Figure(blank=True, null=True)),
