@@ -63,13 +63,12 @@ def file_again(rows: Sequence[tuple[int, Collection[int], Collection[int]]]) -> 
                    WHERE filed.key = gone.key AND filed.listing_id = gone.listing_id""",
                 [[key for key, _ in gone], [listing_id for _, listing_id in gone]],
             )
-        new = [(key, listing_id) for listing_id, former, keys in rows for key in set(keys) - set(former)]
-        if new:
-            cursor.execute(
-                """INSERT INTO assets_listing_key (key, listing_id) SELECT * FROM unnest(%s::bigint[], %s::bigint[])
-                   ON CONFLICT DO NOTHING""",
-                [[key for key, _ in new], [listing_id for _, listing_id in new]],
-            )
+        new = [(key, listing_id) for listing_id, former, keys in rows for key in set(keys).difference(former)]
+        cursor.execute(
+            """INSERT INTO assets_listing_key (key, listing_id) SELECT * FROM unnest(%s::bigint[], %s::bigint[])
+               ON CONFLICT DO NOTHING""",
+            [array_of_numbers(column) for column in zip(*new, strict=True)] if new else ["{}", "{}"],
+        )
 
 
 def filed(listing_ids: Iterable[int]) -> dict[int, set[int]]:

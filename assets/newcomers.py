@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Any
 
 from django.db import connection
 
 from assets import filing, pricing
 from assets.copying import array_of, copy_rows
 from assets.models import Source
+from assets.placement import numbers
 from assets.records import AssetRecord
 
 ASSET = f"id, slug, {', '.join(pricing.COLUMNS)}"
@@ -44,10 +44,3 @@ def add(source: Source, newcomers: Sequence[tuple[AssetRecord, Collection[int]]]
         record.source_asset_id: (listing_id, asset_id)
         for (record, _), listing_id, asset_id in zip(newcomers, listing_ids, asset_ids, strict=True)
     }
-
-
-def numbers(cursor: Any, table: str, count: int) -> list[int]:
-    """So many ids of a table that nothing has."""
-    cursor.execute("SELECT pg_get_serial_sequence(%s, 'id')", [table])
-    cursor.execute("SELECT nextval(%s::regclass) FROM generate_series(1, %s)", [*cursor.fetchone(), count])
-    return [row[0] for row in cursor.fetchall()]

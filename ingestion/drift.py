@@ -37,10 +37,9 @@ class Shape:
 
 
 #: Numbers as floats, as far down as sources nest them: here only their type counts.
-_value: Any = bool | float | str | list | dict | None
-for _ in range(2):
-    _value = bool | float | str | list | dict[str, _value] | None
-_items = msgspec.json.Decoder(list[dict[str, _value]])
+_Inner = bool | float | str | list | dict | None
+_Middle = bool | float | str | list | dict[str, _Inner] | None
+_items = msgspec.json.Decoder(list[dict[str, bool | float | str | list | dict[str, _Middle] | None]])
 NAMES: Mapping[type, str] = {
     int: "number",
     float: "number",
