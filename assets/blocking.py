@@ -31,12 +31,7 @@ def filing_keys(listing: Listing) -> list[str]:
 
 def meeting_keys(listing: Listing, facts: Mapping[str, set[str]]) -> list[str]:
     """The keys under which it meets others; one may come twice."""
-    reading = listing.reading
-    keys = ["name:" + slug for slug in reading.slugs]
-    if reading.compact:
-        keys.append("name:" + reading.compact)
-    if reading.symbol:
-        keys.append("symbol:" + reading.symbol)
+    keys = list(listing.reading.keys)
     if listing.contracts:
         keys.extend("contract:" + contract for contract in listing.contracts)
     if facts:

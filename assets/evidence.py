@@ -42,11 +42,12 @@ class Listing:
     """`chain:address`, as AssetRecord has them."""
     observed_at: datetime | None = None
     """Of the figures: prices of different days are not compared. None counts as the same time as any other."""
+    key: str = field(init=False, repr=False, compare=False)
+    """`source:source_asset_id`, asked for a million times where lists meet."""
     _reading: Reading | None = field(default=None, init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> str:
-        return f"{self.source}:{self.source_asset_id}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.source}:{self.source_asset_id}")
 
     @property
     def reading(self) -> Reading:

@@ -56,7 +56,7 @@ class NameParts(NamedTuple):
 class Reading:
     """One listing's texts. What every listing needs is read at once, the rest when two are compared."""
 
-    __slots__ = ("_letter_pairs", "_parts", "compact", "name", "several", "slug", "slugs", "spelled", "symbol")
+    __slots__ = ("_keys", "_letter_pairs", "_parts", "compact", "name", "several", "slug", "slugs", "spelled", "symbol")
 
     def __init__(self, source_asset_id: str, symbol: str, name: str) -> None:
         self.symbol = compact(symbol)
@@ -80,6 +80,7 @@ class Reading:
         """Whether the id has several words."""
         self._parts: NameParts | None = None
         self._letter_pairs: frozenset[str] | None = None
+        self._keys: tuple[str, ...] | None = None
 
     @property
     def told(self) -> bool:
@@ -91,6 +92,15 @@ class Reading:
         if self._parts is None:
             self._parts = _take_apart(_plain(self.name))
         return self._parts
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The texts under which it meets its like; one may come twice."""
+        if self._keys is None:
+            names = (*self.slugs, self.compact) if self.compact else self.slugs
+            symbols = ("symbol:" + self.symbol,) if self.symbol else ()
+            self._keys = (*("name:" + name for name in names), *symbols)
+        return self._keys
 
     @property
     def renamed(self) -> bool:
