@@ -36,11 +36,7 @@ def meeting_keys(listing: Listing, facts: Mapping[str, set[str]]) -> list[str]:
 
 
 def _meeting_keys(key: str, reading: Reading, contracts: Iterable[str], facts: Mapping[str, set[str]]) -> list[str]:
-    keys = ["name:" + slug for slug in reading.slugs]
-    if reading.compact:
-        keys.append("name:" + reading.compact)
-    if reading.symbol:
-        keys.append("symbol:" + reading.symbol)
+    keys = list(reading.keys)
     if contracts:
         keys.extend("contract:" + contract for contract in contracts)
     if key in facts:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from assets.figures import Comparison, compare
-from assets.likeness import compare_texts
+from assets.likeness import LISTED_AS, Likeness, compare_texts
 from assets.names import Reading, likeness
 
 SAME, DOUBTFUL, DIFFERENT = "same", "doubtful", "different"
@@ -42,11 +42,12 @@ class Listing:
     """`chain:address`, as AssetRecord has them."""
     observed_at: datetime | None = None
     """Of the figures: prices of different days are not compared. None counts as the same time as any other."""
+    key: str = field(init=False, repr=False, compare=False)
+    """`source:source_asset_id`, asked for a million times where lists meet."""
     _reading: Reading | None = field(default=None, init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> str:
-        return f"{self.source}:{self.source_asset_id}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.source}:{self.source_asset_id}")
 
     @property
     def reading(self) -> Reading:
@@ -162,23 +163,30 @@ def _by_likeness(a: Listing, b: Listing) -> Verdict | None:
         return Verdict(DOUBTFUL, round(texts.score - 0.3, 4), texts.method, reasons) if texts.stands else None
     if texts.quiet and not (figures.price or figures.size):
         return None
-    if texts.stands:
-        score = texts.score + _preference(a, b, ours, theirs, figures)
-        return Verdict(SAME, round(score, 4), texts.method, reasons)
+    if texts.stands or (texts.bare and not figures.compared):
+        score = texts.score + _preference(a, b, texts, figures)
+        return Verdict(SAME, round(score, 5), texts.method, reasons)
     lifted = texts.lifted_by(figures) and not figures.rank_apart
     score = texts.score + 0.03 * (figures.price + figures.size) + 0.01 * likeness(ours, theirs) + 0.1 * lifted
     return Verdict(SAME if lifted else DOUBTFUL, round(score, 4), texts.method, reasons)
 
 
-def _preference(a: Listing, b: Listing, ours: Reading, theirs: Reading, figures: Comparison) -> float:
+def _preference(a: Listing, b: Listing, texts: Likeness, figures: Comparison) -> float:
     """What decides between namesakes; each weight is more than all below it together, so the first difference does."""
+    ours, theirs = a.reading, b.reading
+    if texts is LISTED_AS:  # the id says one thing, the name another: neither is better than the other
+        spelled, one_name, one_id = True, True, False
+    else:
+        spelled, one_name = ours.spelled == theirs.spelled, ours.compact == theirs.compact
+        one_id = not ours.slugs.isdisjoint(theirs.slugs)
     return (
         0.03 * (figures.price + figures.size)
         + 0.01 * (_alive(a) + _alive(b))
         + 0.001 * (_prominence(a) + _prominence(b))
-        + 0.0004 * (ours.spelled == theirs.spelled)
-        + 0.0002 * (ours.compact == theirs.compact)
-        + 0.0001 * (not ours.slugs.isdisjoint(theirs.slugs))
+        + 0.0002 * (ours.renamed + theirs.renamed)
+        + 0.0001 * spelled
+        + 0.00005 * one_name
+        + 0.00002 * one_id
     )
 
 

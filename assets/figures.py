@@ -7,6 +7,7 @@ it; its size (supply, market cap, rank) does.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -63,6 +64,8 @@ class Comparison:
     """How many times one price is the other, less what other days and supplies explain; above APART it is a reason."""
     rank_apart: bool = False
     """Too little to speak against: some sources rank coins of unknown supply behind all others."""
+    compared: bool = False
+    """Whether both have a price, a market cap or a supply of the same kind."""
     reasons: tuple[str, ...] = ()
 
 
@@ -95,7 +98,8 @@ def compare(a: Figured, b: Figured) -> Comparison:
     if ranks and not supply and max(ranks) > RANK_APART * min(ranks) and abs(ranks[0] - ranks[1]) > RANK_PLACES_APART:
         rank_apart = True
         reasons.append(f"rank {min(ranks)} and rank {max(ranks)}")
-    return Comparison(price, supply or cap or rank, apart_by, rank_apart, tuple(reasons))
+    compared = price_by is not None or cap_by is not None or any(by is not None for by, *_ in _supplies(a, b))
+    return Comparison(price, supply or cap or rank, apart_by, rank_apart, compared, tuple(reasons))
 
 
 def _apart(a: Decimal | None, b: Decimal | None) -> Decimal | None:
@@ -112,15 +116,20 @@ def _has_figures(listing: Figured) -> bool:
 
 
 def _supply_agrees(a: Figured, b: Figured) -> bool:
+    return any(
+        by is not None and by <= within and _telling(ours) and _telling(theirs)
+        for by, within, ours, theirs in _supplies(a, b)
+    )
+
+
+def _supplies(a: Figured, b: Figured) -> Iterator[tuple[Decimal | None, Decimal, Decimal | None, Decimal | None]]:
+    """For each kind of supply: how many times one is the other, how many times it may be, and both."""
     for ours, theirs, within in (
         (a.circulating_supply, b.circulating_supply, CIRCULATING_AGREES),
         (a.total_supply, b.total_supply, TOTAL_AGREES),
         (a.max_supply, b.max_supply, MAX_AGREES),
     ):
-        by = _apart(ours, theirs)
-        if by is not None and by <= within and _telling(ours) and _telling(theirs):
-            return True
-    return False
+        yield _apart(ours, theirs), within, ours, theirs
 
 
 def _telling(number: Decimal | None) -> bool:

@@ -2,9 +2,9 @@
 
 A listing is one source's entry for a coin. Evidence, strongest first: a person's decision; a contract address; a
 curated fact; symbol and name; symbol and the id a coin was listed under; names that differ by an empty word; likeness
-with agreeing figures. Marks (wrapped, bridged, staked, another version) and figures far apart speak against. In doubt
-two listings stay apart and the pair is listed for a person. To read it from the ground: names, likeness, figures,
-evidence (two listings), blocking (which meet), and here what becomes of all of them.
+with agreeing figures. Marks (wrapped, bridged, staked, another version) and figures far apart speak against. In doubt,
+and where two are equally good, all stay apart and the pairs are listed for a person. To read it from the ground:
+names, likeness, figures, evidence (two listings), blocking (which meet), and here what becomes of all of them.
 
 The result is a function of the SET of listings: no order, no clock, no memory. Two listings join when each is the
 other's single best partner in that source, so an asset holds one listing of a source at most, unless a person says
@@ -156,11 +156,13 @@ def _mutual_best(
     the places that equally good ones contend for.
 
     Best first: a listing that found its partner is nobody's rival further down. Two equally good ones take each other
-    out, and what they contended for is given to no third.
+    out, and what they contended for is given to no third. One whose best partner is in doubt takes no weaker one.
     """
     one = _merged(decided)
     links, doubts = [], []
     closed: set[_Slot] = set()
+    in_doubt: set[_Slot] = set()
+    in_better_doubt: set[_Slot] = set()
     contested: set[_Slot] = set()
     placed = sorted(((pair, *_slots(pair, one)) for pair in pairs), key=lambda place: -place[0].verdict.score)
     for _, tier in groupby(placed, key=lambda place: place[0].verdict.score):
@@ -177,6 +179,9 @@ def _mutual_best(
         for pair, ours, theirs in free:
             if pair.verdict.outcome != SAME:
                 doubts.append(_doubt(pair))
+                in_doubt |= {ours, theirs}
+            elif pair.verdict.method != "decision" and not in_better_doubt.isdisjoint((ours, theirs)):
+                doubts.append(_doubt(pair, "another may be better"))
             elif pair.verdict.method == "decision" or (wanted[ours] and wanted[theirs]):
                 links.append(pair)
             else:
@@ -185,6 +190,7 @@ def _mutual_best(
                     contested.add((pair.a.key, pair.b.source))
                 if not wanted[theirs]:
                     contested.add((pair.b.key, pair.a.source))
+        in_better_doubt |= in_doubt
         closed.update(wanted)
     return links, doubts, contested
 

@@ -1,6 +1,7 @@
 """How alike two listings are by their texts alone: symbol, name and id. Pure.
 
-Each kind of likeness has a score, says whether it stands without figures, and which figures lift it when it does not.
+Each kind of likeness has a score, says whether it stands by itself, only where there are no figures to ask, or not at
+all, and which figures lift it when it does not.
 Symbols are shared by dozens of coins, so a symbol needs something independent beside it: a name that says more than the
 symbol, or the id that both sources gave the coin when they listed it and kept through every renaming.
 """
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from assets.figures import APART, Comparison
-from assets.names import EMPTY, GENERIC, Reading, likeness
+from assets.names import EMPTY, GENERIC, NAMING, Reading, likeness
 
 #: Share of letter pairs from which two names look like spellings of one.
 ALIKE = 0.6
+#: A symbol of so many letters with which a longer one begins is that one cut short: some sources allow ten characters.
+CUT_SHORT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,8 @@ class Likeness:
     score: float
     stands: bool
     """Enough by itself when nothing speaks against it and no rival is as good."""
+    bare: bool = False
+    """Enough where one of the two has no figures that could be compared: where both have, they must agree."""
     lifted_by: Callable[[Comparison], bool] = lambda figures: False
     """Whether these figures are enough where it does not stand by itself."""
     bears: Decimal = APART
@@ -46,19 +51,25 @@ def _both(figures: Comparison) -> bool:
 
 EXACT = Likeness("same symbol and name", 0.87, True, bears=Decimal(10))
 LISTED_AS = Likeness("same symbol, listed under the same id", 0.87, True, bears=Decimal(10))
+LISTED_ALIKE = Likeness(
+    "same symbol, listed under the same id, names differ by a word that tells nothing", 0.87, True, bears=Decimal(10)
+)
 ALIAS = Likeness("same symbol, one name is the other's note", 0.87, True)
 EMPTY_WORDS = Likeness("same symbol, names differ by a word that tells nothing", 0.78, True)
+CUT_SYMBOL = Likeness("same name, one symbol is the other cut short", 0.78, True)
 SHORTENED = Likeness("same symbol, one name is the other shortened", 0.69, True)
-NAMED_AS = Likeness("same symbol, one has the other's name as its id", 0.49, False, _any)
-CLOSE = Likeness("same symbol, names differ by generic words", 0.48, False, _any)
-UNTOLD = Likeness("same symbol, a name is missing or only repeats it", 0.47, False, _any)
-REPEATED = Likeness("same symbol, which is also one of the names", 0.41, False, _any, quiet=True)
-NAME_ONLY = Likeness("same name, a symbol is missing", 0.47, False, _any)
-OTHER_SYMBOL = Likeness("same name, another symbol", 0.46, False, _any)
-ALIKE_NAMES = Likeness("same symbol, names are alike", 0.44, False, _size)
-ID_ONLY = Likeness("listed under the same id", 0.42, False, _both)
-SYMBOL_ONLY = Likeness("same symbol", 0.40, False, _both, quiet=True)
+LONGER = Likeness("same symbol, one name has generic words more", 0.60, False, True, _any)
+NAMED_AS = Likeness("same symbol, one has the other's name as its id", 0.49, False, lifted_by=_any)
+CLOSE = Likeness("same symbol, names differ by generic words", 0.48, False, lifted_by=_any)
+UNTOLD = Likeness("same symbol, a name is missing or only repeats it", 0.47, False, lifted_by=_any)
+REPEATED = Likeness("same symbol, which is also one of the names", 0.41, False, lifted_by=_any, quiet=True)
+NAME_ONLY = Likeness("same name, a symbol is missing", 0.47, False, lifted_by=_any)
+OTHER_SYMBOL = Likeness("same name, another symbol", 0.46, False, lifted_by=_any)
+ALIKE_NAMES = Likeness("same symbol, names are alike", 0.44, False, lifted_by=_size)
+ID_ONLY = Likeness("listed under the same id", 0.42, False, lifted_by=_both)
+SYMBOL_ONLY = Likeness("same symbol", 0.40, False, lifted_by=_both, quiet=True)
 MARKED = Likeness("same symbol and id, but one name is marked as another token", 0.35, False)
+ABBREVIATED = Likeness("same name and id, one symbol repeats it, the other abbreviates it", 0.30, False, True, _any)
 
 
 def compare_texts(a: Reading, b: Reading) -> Likeness | None:
@@ -67,10 +78,32 @@ def compare_texts(a: Reading, b: Reading) -> Likeness | None:
     if a.symbol and a.symbol == b.symbol:
         return EXACT if same_name else _with_one_symbol(a, b)
     if same_name:
-        return OTHER_SYMBOL if a.symbol and b.symbol else NAME_ONLY
+        return _with_one_name(a, b) if a.symbol and b.symbol else NAME_ONLY
     if (a.slugs & b.slugs & {a.slug, b.slug}) - {a.symbol, b.symbol} and a.parts.marks == b.parts.marks:
         return ID_ONLY
     return None
+
+
+def _with_one_name(a: Reading, b: Reading) -> Likeness:
+    shorter, longer = sorted((a.symbol, b.symbol), key=len)
+    if len(shorter) >= CUT_SHORT and longer.startswith(shorter):
+        return CUT_SYMBOL
+    if a.slugs & b.slugs and (
+        (a.symbol == a.compact and _abbreviates(b.symbol, b.compact))
+        or (b.symbol == b.compact and _abbreviates(a.symbol, a.compact))
+    ):
+        return ABBREVIATED
+    return OTHER_SYMBOL
+
+
+def _abbreviates(symbol: str, name: str) -> bool:
+    """Whether the letters of the symbol stand in the name in this order, the first first; "coin" may be thought of."""
+    return len(symbol) > 1 and symbol[0] == name[0] and any(_within(symbol, name + end) for end in ("coin", "token"))
+
+
+def _within(letters: str, text: str) -> bool:
+    rest = iter(text)
+    return all(letter in rest for letter in letters)
 
 
 def _with_one_symbol(a: Reading, b: Reading) -> Likeness | None:
@@ -84,11 +117,19 @@ def _with_one_symbol(a: Reading, b: Reading) -> Likeness | None:
     one_core = bool(ours.core) and ours.core == theirs.core
     by_empty_words = one_core and ours.generic ^ theirs.generic <= EMPTY
     if listed_as - {symbol} or (listed_as and by_empty_words) or named_as == 2:
-        return LISTED_AS
+        return LISTED_ALIKE if by_empty_words else LISTED_AS
     if by_empty_words and (ours.core != symbol or ours.marks):
         return EMPTY_WORDS
     if _shortens(ours.words, theirs.words, symbol) or _shortens(theirs.words, ours.words, symbol):
         return SHORTENED
+    more = ours.generic ^ theirs.generic
+    if (
+        one_core
+        and ours.core != symbol
+        and more.isdisjoint(NAMING)
+        and (more <= ours.generic or more <= theirs.generic)
+    ):
+        return LONGER
     if named_as:
         return NAMED_AS
     if one_core:

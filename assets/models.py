@@ -255,10 +255,13 @@ class Decision(models.Model):
 
 
 class Event(models.Model):
-    """Something a reader of the data should know of: a listing appeared, went missing for good, came back, moved."""
+    """Something a reader of the data should know of: a listing appeared, its source fell silent about it, it went
+    missing for good, came back, moved.
+    """
 
     class Kind(models.TextChoices):
         LISTED = "listed"
+        STALE = "stale", "went stale"
         DELISTED = "delisted"
         RELISTED = "relisted"
         MOVED = "moved", "moved to another asset"

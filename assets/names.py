@@ -19,6 +19,8 @@ GENERIC = frozenset(
 )
 #: Those of them that tell no two coins apart. The others do now and then: a coin named after a city is not the city's.
 EMPTY = frozenset({"token", "the", "io", "com", "org", "net"})
+#: Those of them with which another coin's name is made: a coin named after a city, a chain named after a coin.
+NAMING = frozenset({"coin", "cryptocurrency", "currency", "chain", "blockchain"})
 #: Generic words that also stand glued to the end of a name.
 GLUED = ("token", "coin", "network", "protocol", "finance", "chain", "dao", "defi")
 #: Words that make another token out of a coin: worth the same, perhaps, and still not the same.
@@ -36,6 +38,7 @@ _GLUED_VERSION = re.compile(r"(?<=[^\W\d])v([2-9])$")
 _ON_CHAIN = re.compile(r"(?<=\w )(?:on|via) (\w.*)$")
 _BETWEEN_WORDS = re.compile(r"[^\w.]+|_+|(?<!\d)\.|\.(?!\d)")
 _SPELLED_OUT = str.maketrans({"'": "", "’": "", "&": " and ", "+": " plus "})
+_DIGITS = "0123456789"
 _NOT_ALNUM = {code: None for code in range(128) if not chr(code).isalnum()}
 
 
@@ -53,7 +56,7 @@ class NameParts(NamedTuple):
 class Reading:
     """One listing's texts. What every listing needs is read at once, the rest when two are compared."""
 
-    __slots__ = ("_letter_pairs", "_parts", "compact", "name", "slug", "slugs", "spelled", "symbol")
+    __slots__ = ("_keys", "_letter_pairs", "_parts", "compact", "name", "several", "slug", "slugs", "spelled", "symbol")
 
     def __init__(self, source_asset_id: str, symbol: str, name: str) -> None:
         self.symbol = compact(symbol)
@@ -69,8 +72,11 @@ class Reading:
         """The source's id, compact."""
         self.slugs = frozenset((self.slug, self._id_without_symbol(source_asset_id))) - {""}
         """The id, and the id without the symbol in front: often the name at the time of listing."""
+        self.several = "-" in source_asset_id
+        """Whether the id has several words."""
         self._parts: NameParts | None = None
         self._letter_pairs: frozenset[str] | None = None
+        self._keys: tuple[str, ...] | None = None
 
     @property
     def told(self) -> bool:
@@ -82,6 +88,28 @@ class Reading:
         if self._parts is None:
             self._parts = _take_apart(_plain(self.name))
         return self._parts
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The texts under which it meets its like; one may come twice."""
+        if self._keys is None:
+            names = (*self.slugs, self.compact) if self.compact else self.slugs
+            symbols = ("symbol:" + self.symbol,) if self.symbol else ()
+            self._keys = (*("name:" + name for name in names), *symbols)
+        return self._keys
+
+    @property
+    def renamed(self) -> bool:
+        """Whether its id names it otherwise: its source listed it under another name than it bears now."""
+        # An id of one word may be anything: a number, a ticker.
+        if not self.several or not self.compact or self.compact in self.slugs:
+            return False
+        name, listed = self.compact.rstrip(_DIGITS), self.slug.rstrip(_DIGITS)
+        if name in (listed, listed.removeprefix(self.symbol)):
+            return False
+        # What stands behind the name in an id mostly tells a second coin of that name from the first.
+        listed = listed.removeprefix(self.symbol) or listed
+        return not listed.startswith(name) or listed.removeprefix(name) in GENERIC
 
     @property
     def letter_pairs(self) -> frozenset[str]:

@@ -89,6 +89,20 @@ WITH new AS (DELETE FROM repricing RETURNING *)
 UPDATE assets_asset AS asset SET ({", ".join(COLUMNS)}, changed_at) = ({_NEW}, clock_timestamp())
 FROM new WHERE asset.id = new.id AND ({_OLD}) IS DISTINCT FROM ({_NEW})
 """
+#: What the source still lists and has been silent about since the consensus was last worked out. When the source says
+#: nothing at all, that is the source's trouble, and no event of each of its coins.
+WENT_STALE = f"""
+INSERT INTO assets_event (listing_id, kind, detail)
+SELECT quote.listing_id, 'stale', 'last word of ' || to_char(quote.observed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')
+FROM assets_asset asset
+JOIN assets_quote quote ON quote.asset_id = asset.id
+JOIN assets_source source ON source.id = quote.source_id
+JOIN assets_listing listing ON listing.id = quote.listing_id
+WHERE asset.id = ANY(%s) AND {_STALE_AT} BETWEEN asset.fresh_until AND clock_timestamp()
+  AND source.enabled AND listing.missed_sweeps = 0
+  AND source.last_sweep_at + {INTERVALS_FRESH} * source.interval_seconds * interval '1 second' > clock_timestamp()
+ORDER BY quote.listing_id
+"""
 DUE = """
 SELECT id FROM assets_asset WHERE fresh_until <= clock_timestamp() ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
 """
@@ -175,5 +189,6 @@ def reprice_due(limit: int = 5000) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(DUE, [limit])
         ids = [row[0] for row in cursor.fetchall()]
+        cursor.execute(WENT_STALE, [ids])
         reprice(ids)
     return len(ids)

@@ -31,6 +31,7 @@ LINKS = {
     "stats": "/stats",
     "runs": "/stats/runs",
     "performance": "/stats/performance",
+    "events": "/stats/events",
     "drift": "/stats/drift",
     "anomalies": "/stats/anomalies",
     "docs": "/docs",

@@ -40,10 +40,24 @@ ROW = ENVELOPE | {
         }
     }
 }
+EVENT: dict[str, Any] = {
+    "id": 7,
+    "kind": "delisted",
+    "at": "2026-11-01T12:00:02.118Z",
+    "source": "coingecko",
+    "source_asset_id": "some-coin",
+    "asset_id": "some-coin",
+    "symbol": "SOME",
+    "name": "Some Coin",
+    "detail": "missing from 3 whole sweeps",
+    "row_id": 901,
+}
+EVENTS = ENVELOPE | {"data": [EVENT], "total": 1, "page": 1, "page_size": 50, "next": None, "previous": None}
 STATS = ENVELOPE | {
     "records_processed": 41000,
     "last_success": "2026-11-01T12:00:02.118Z",
     "last_failure": None,
+    "events": [EVENT],
     "sources": {
         "coingecko": {
             "title": "CoinGecko",

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from django.db.models import F, Model, QuerySet
 from django.db.models.functions import Left
 
+from assets.models import Event
 from assets.pagination import Place
 from assets.parameters import Asked
 from ingestion.models import Drift, Reject, Run
@@ -29,6 +30,20 @@ def drifts(asked: Asked) -> QuerySet[Drift]:
     """The newest first."""
     lookups = {"source": "source__slug", "kind": "kind", "since": "seen_at__gte"}
     return narrowed(Drift.objects.select_related("source").order_by("-pk"), asked, lookups)
+
+
+def events(asked: Asked | None = None) -> QuerySet[Event]:
+    """The newest first."""
+    found = Event.objects.select_related("listing__source", "listing__asset")
+    if asked is None:
+        return found
+    lookups = {
+        "source": "listing__source__slug",
+        "kind": "kind",
+        "asset_id": "listing__asset__slug",
+        "since": "at__gte",
+    }
+    return narrowed(found, asked, lookups)
 
 
 def narrowed(found: QuerySet[Row], asked: Asked, lookups: dict[str, str]) -> QuerySet[Row]:

@@ -7,7 +7,9 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from assets.models import Event
 from assets.serializers import EnvelopeSerializer, PageSerializer, time, whole, words
+from assets.tables import source_label
 from ingestion.comparison import figure
 from ingestion.models import Drift, Run
 
@@ -62,6 +64,28 @@ class DriftSerializer(serializers.ModelSerializer):
             "seen_at",
             "acknowledged_at",
         )
+
+
+class EventSerializer(serializers.ModelSerializer):
+    """A listing appeared, went stale, was delisted, came back, or moved to another asset."""
+
+    source = serializers.SerializerMethodField(help_text="The source's slug.")
+    source_asset_id = serializers.CharField(source="listing.source_asset_id", help_text="Its id there.")
+    asset_id = serializers.CharField(source="listing.asset.slug", help_text="The asset that it belongs to now.")
+    symbol = serializers.CharField(source="listing.symbol")
+    name = serializers.CharField(source="listing.name")
+    row_id = serializers.IntegerField(source="listing_id", help_text="Its row of /data.")
+
+    class Meta:
+        model = Event
+        fields = ("id", "kind", "at", "source", "source_asset_id", "asset_id", "symbol", "name", "detail", "row_id")
+
+    def get_source(self, event: Event) -> str:
+        return source_label(event.listing.source.slug)
+
+
+class EventPageSerializer(PageSerializer):
+    data = EventSerializer(many=True)
 
 
 class RunPageSerializer(PageSerializer):
@@ -123,6 +147,7 @@ class StatsSerializer(EnvelopeSerializer):
     records_processed = whole("By all runs.")
     last_success = time("When a run last completed.", nullable=True)
     last_failure = time("When a run last failed.", nullable=True)
+    events = EventSerializer(many=True, help_text="The latest ten; all are at /stats/events.")
     sources: Any = serializers.DictField(help_text="By slug; see the example.")
 
 

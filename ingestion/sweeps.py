@@ -30,6 +30,18 @@ WHERE source.id = listing.source_id AND listing.source_id = %(source)s AND listi
 RETURNING listing.id, listing.asset_id, listing.delisted_at IS NOT NULL
 """
 
+#: Of a source known before: its first sweep is no news about a coin, and neither is another catalogue.
+APPEARED = """
+WITH appeared AS (
+    SELECT listing.id FROM assets_listing listing JOIN assets_source source ON source.id = listing.source_id
+    WHERE source.id = %(source)s AND listing.first_seen_at > source.last_sweep_at
+)
+INSERT INTO assets_event (listing_id, kind)
+SELECT id, 'listed' FROM appeared WHERE (SELECT count(*) FROM appeared) <= %(most)s ORDER BY id
+"""
+#: More listings at once than this are another catalogue.
+APPEAR_AT_ONCE = 1000
+
 BACK = f"""
 UPDATE assets_listing listing SET missed_sweeps = 0, last_seen_at = NULL, delisted_at = NULL
 FROM (
@@ -49,9 +61,12 @@ def kept(source: Source, sweep: int | None) -> int:
 
 
 def settle(source: Source, sweep: int | None) -> None:
-    """Listings missed and listings back are marked as such; the source's latest whole sweep is this one."""
+    """Listings missed and listings back are marked as such, and those that are new are an event; the source's latest
+    whole sweep is this one.
+    """
     names = {"source": source.pk, "sweep": sweep}
     with connection.cursor() as cursor:
+        cursor.execute(APPEARED, names | {"most": APPEAR_AT_ONCE})
         cursor.execute(MISSED, names)
         gone = [(listing, asset) for listing, asset, delisted in cursor.fetchall() if delisted]
         cursor.execute(BACK, names)

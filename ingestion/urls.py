@@ -2,7 +2,7 @@
 
 from assets.reading import at
 from ingestion.health_views import HealthDetailed, HealthLive, HealthReady, HealthView, Metrics
-from ingestion.views import Anomalies, DataRow, DriftList, Performance, RunComparison, RunDetail, Runs, Stats
+from ingestion.views import Anomalies, DataRow, DriftList, Events, Performance, RunComparison, RunDetail, Runs, Stats
 
 urlpatterns = [
     *at("data/<int:id>", DataRow.as_view(), "data-row"),
@@ -12,6 +12,7 @@ urlpatterns = [
     *at("stats/runs/<int:id>", RunDetail.as_view(), "run"),
     *at("stats/performance", Performance.as_view(), "performance"),
     *at("stats/drift", DriftList.as_view(), "drift"),
+    *at("stats/events", Events.as_view(), "events"),
     *at("stats/anomalies", Anomalies.as_view(), "anomalies"),
     *at("health", HealthView.as_view(), "health"),
     *at("health/live", HealthLive.as_view(), "health-live"),

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assets import selectors as asset_selectors
+from assets.models import Event
 from assets.pagination import PAGING, neighbours, place
 from assets.parameters import Asked, Parameter, choice, identifier, moment, text
 from assets.reading import Reading
@@ -25,6 +26,8 @@ from ingestion.serializers import (
     AnswerSerializer,
     DriftPageSerializer,
     DriftSerializer,
+    EventPageSerializer,
+    EventSerializer,
     RunDetailSerializer,
     RunPageSerializer,
     RunSerializer,
@@ -38,6 +41,8 @@ SOURCE = text("source", "The source's slug.", example="coingecko")
 SINCE = moment("since", "From this time on.")
 #: What /stats/performance shows when the caller doesn't say since when.
 USUAL = timedelta(days=7)
+#: Events that /stats shows.
+LATEST = 10
 
 
 class DataRow(Reading):
@@ -94,9 +99,29 @@ class Stats(Reading):
             "records_processed": sum(tally.processed for tally in done.values()),
             "last_success": max((one.last_success for one in sources if one.last_success), default=None),
             "last_failure": max((one.last_failure for one in sources if one.last_failure), default=None),
+            "events": EventSerializer(selectors.events()[:LATEST], many=True).data,
             "sources": {one.slug: selectors.source_shown(one, done[one.slug]) for one in sources},
         }
         return self.answer(request, content)
+
+
+class Events(Paged):
+    """What became of listings: they appeared, went stale, were delisted, came back, or moved to another asset."""
+
+    summary = "Events, the newest first"
+    parameters = (
+        SOURCE,
+        choice("kind", "What happened.", Event.Kind.values),
+        text("asset_id", "Of this asset.", example="bitcoin"),
+        SINCE,
+        *PAGING,
+    )
+    serializer_class = EventPageSerializer
+    examples: ClassVar = {"A page": examples.EVENTS}
+
+    def get(self, request: Request) -> Response:
+        asked = self.asked(request)
+        return self.paged(request, asked, selectors.events(asked), EventSerializer)
 
 
 class Runs(Paged):

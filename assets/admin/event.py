@@ -1,4 +1,4 @@
-"""Events: listings that appeared, went missing for good, came back, or moved to another asset."""
+"""Events: listings that appeared, went stale, went missing for good, came back, or moved to another asset."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from assets.models import Event
 
 KINDS: dict[str, str] = {
     Event.Kind.LISTED: "success",
+    Event.Kind.STALE: "warning",
     Event.Kind.DELISTED: "danger",
     Event.Kind.RELISTED: "info",
     Event.Kind.MOVED: "warning",

@@ -134,7 +134,7 @@ class Migration(migrations.Migration):
             name='Event',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.TextField(choices=[('listed', 'Listed'), ('delisted', 'Delisted'), ('relisted', 'Relisted'), ('moved', 'moved to another asset')])),
+                ('kind', models.TextField(choices=[('listed', 'Listed'), ('stale', 'went stale'), ('delisted', 'Delisted'), ('relisted', 'Relisted'), ('moved', 'moved to another asset')])),
                 ('detail', models.TextField(blank=True, db_default='', default='')),
                 ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('listing', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='assets.listing')),

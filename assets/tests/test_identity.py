@@ -68,6 +68,36 @@ def test_of_two_namesakes_the_one_written_the_same_is_meant() -> None:
     assert assets(*ours, *theirs) == {(a.key, b.key) for a, b in zip(ours, theirs, strict=True)}
 
 
+def test_of_two_namesakes_the_one_that_its_source_knew_under_an_older_name_is_meant() -> None:
+    older, later = (
+        paprika("swc-scanet-world-coin", "SWC", "Scanetchain"),
+        paprika("swc-scanetchain", "SWC", "Scanetchain"),
+    )
+    assert assets(gecko("scanetchain", "swc", "Scanetchain"), older, later) == {("coingecko:scanetchain", older.key)}
+
+
+def test_what_a_namesakes_id_has_behind_the_name_makes_it_no_older() -> None:
+    plain, other = paprika("frm-ferrum", "FRM", "Ferrum"), paprika("frm-ferrum-ico", "FRM", "Ferrum")
+    assert assets(gecko("ferrum", "frm", "Ferrum"), plain, other) == {("coingecko:ferrum", plain.key)}
+
+
+def test_where_the_id_says_one_thing_and_the_name_another_a_person_decides() -> None:
+    renamed = gecko("super-zero", "sero", "SERO")
+    by_name, by_id = paprika("sero-sero", "SERO", "SERO"), paprika("sero-super-zero", "SERO", "Super Zero")
+    assert assets(renamed, by_name) == {(renamed.key, by_name.key)}
+    assert assets(renamed, by_id) == {(renamed.key, by_id.key)}
+    assert not assets(renamed, by_name, by_id)
+    alive = paprika("sero-super-zero", "SERO", "Super Zero", rank=470)
+    assert assets(renamed, by_name, alive) == {(renamed.key, alive.key)}
+
+
+def test_weaker_likeness_joins_nobody_whose_better_partner_is_in_doubt() -> None:
+    maza, weaker = gecko("maza", "mzc", "Maza"), paprika("maza-maza", "MAZA", "MAZA")
+    better = paprika("mzc-maza-network", "MZC", "Mazanet")
+    assert assets(maza, weaker) == {(maza.key, weaker.key)}
+    assert not assets(maza, weaker, better)
+
+
 def test_namesakes_left_over_when_the_others_have_found_each_other_are_meant() -> None:
     ours = gecko("mars-inu", "mars", "Mars Inu"), gecko("marsinu", "mars", "MarsInu")
     theirs = paprika("m-1", "MARS", "Mars Inu"), paprika("m-2", "MARS", "MARS INU")

@@ -78,6 +78,23 @@ def test_an_id_is_also_read_without_the_symbol_in_front(own: str, symbol: str, s
     assert Reading(own, symbol, "Name").slugs == slugs
 
 
+@pytest.mark.parametrize(
+    ("own", "symbol", "name", "renamed"),
+    [
+        ("ankr-ankr-network", "ANKR", "Ankr", True),
+        ("kick-kickcoin", "KICK", "KickToken", True),
+        ("btc-bitcoin", "BTC", "Bitcoin", False),
+        ("mask-doge-mask-doge", "MASK DOGE", "Mask Doge", False),
+        ("acme-2", "ACME", "Acme", False),
+        ("frm-ferrum-ico", "FRM", "Ferrum", False),
+        ("1027", "ETH", "Ethereum", False),
+        ("a-b", "X", "", False),
+    ],
+)
+def test_an_id_may_keep_an_older_name(own: str, symbol: str, name: str, renamed: bool) -> None:
+    assert Reading(own, symbol, name).renamed is renamed
+
+
 def test_likeness_is_one_for_the_same_name_and_nothing_for_none() -> None:
     ethorse, ethouse, nothing = (Reading("x", "HORSE", name) for name in ("Ethorse", "Ethouse", ""))
     assert likeness(ethorse, ethorse) == 1

@@ -55,6 +55,31 @@ def test_a_word_that_may_tell_two_coins_apart_is_left_to_a_person() -> None:
     assert judged(*place).outcome == "doubtful"
 
 
+def test_a_generic_word_more_is_enough_where_there_is_no_figure_to_ask() -> None:
+    haven, protocol = ("haven", "xhv", "Haven"), ("xhv-x", "XHV", "Haven Protocol")
+    assert judged(gecko(*haven), paprika(*protocol)).outcome == "same"
+    assert judged(gecko(*haven), paprika(*protocol, price_usd="7")).outcome == "same"
+    assert judged(gecko(*haven, price_usd="9"), paprika(*protocol, price_usd="7")).outcome == "doubtful"
+    assert judged(gecko(*haven, price_usd="7"), paprika(*protocol, price_usd="7.1")).outcome == "same"
+
+
+def test_another_generic_word_is_left_to_a_person() -> None:
+    assert judged(gecko("x", "xhv", "Haven Network"), paprika("y", "XHV", "Haven Protocol")).outcome == "doubtful"
+
+
+def test_a_symbol_cut_short_is_the_same_symbol() -> None:
+    whole, cut = gecko("baby-harmony", "babyharmony", "BabyHarmony"), paprika("x", "BABYHARMON", "Baby Harmony")
+    assert judged(whole, cut).outcome == "same"
+    assert judged(gecko("harmony", "harm", "Harmony"), paprika("x", "HARMONY", "Harmony")).outcome == "doubtful"
+
+
+def test_a_symbol_that_repeats_the_name_is_none_where_names_and_ids_are_the_same() -> None:
+    maza = paprika("maza-maza", "MAZA", "MAZA")
+    assert judged(gecko("maza", "mzc", "Maza"), maza).outcome == "same"
+    assert judged(gecko("maza", "xyz", "Maza"), maza).outcome == "doubtful"
+    assert judged(gecko("maza-2", "mzc", "Maza"), maza).outcome == "doubtful"
+
+
 def test_a_name_that_says_no_more_than_the_symbol_is_left_to_a_person() -> None:
     assert judged(gecko("ape", "ape", "APE"), paprika("ape-apecoin", "APE", "ApeCoin")).outcome == "doubtful"
     assert judged(gecko("inusol", "inu", "INU"), paprika("inu-token-9", "INU", "Inu Token")).outcome == "doubtful"

@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from assets import store
-from assets.models import Asset, Candidate, Decision, Listing, PricePoint, Quote, Source
+from assets.models import Asset, Candidate, Decision, Event, Listing, PricePoint, Quote, Source
 from assets.pricing import reprice, reprice_due
 from assets.records import AssetRecord
 
@@ -139,6 +139,22 @@ def test_the_consensus_changes_with_the_quotes_and_when_one_goes_stale():
     asset.refresh_from_db()
     assert (asset.agreement, asset.price_usd) == ("single", 100)
     assert "stale" in asset.left_out[0]["reason"]
+
+
+def test_a_quote_that_goes_stale_is_an_event_unless_its_source_is_silent_altogether():
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    for slug, own in (("coingecko", "bitcoin"), ("coinpaprika", "btc-bitcoin"), ("csv", "Bitcoin")):
+        merge(slug, AssetRecord(own, "BTC", "Bitcoin", long_ago, Decimal(100)))
+    Source.objects.exclude(slug="csv").update(last_sweep_at=datetime.now(UTC), interval_seconds=600)
+    Source.objects.filter(slug="csv").update(last_sweep_at=long_ago, interval_seconds=600)
+    Listing.objects.filter(source__slug="coinpaprika").update(missed_sweeps=1)
+    # The passing of time: this consensus was worked out when all three were news.
+    Asset.objects.update(fresh_until=long_ago + timedelta(seconds=3 * 600))
+    assert reprice_due() == 1
+    event = Event.objects.get()
+    assert (event.kind, event.listing.source.slug) == ("stale", "coingecko")
+    assert event.detail.startswith("last word of 20")
+    assert reprice_due() == 0
 
 
 def test_the_database_refuses_what_must_not_be():

@@ -130,6 +130,7 @@ def test_every_address_of_the_contract_is_described(schema):
         *("/", "/data", "/data/{id}", "/data/summary", "/assets", "/assets/{asset_id}", "/assets/{asset_id}/history"),
         *("/health", "/health/live", "/health/ready", "/health/detailed", "/metrics", "/stats", "/stats/runs"),
         *("/stats/runs/{id}", "/stats/runs/compare", "/stats/performance", "/stats/drift", "/stats/anomalies"),
+        "/stats/events",
     }
     assert schema["openapi"].startswith("3.")
     operations = [item["get"]["operationId"] for item in schema["paths"].values()]

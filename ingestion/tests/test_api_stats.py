@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from assets.models import Source
+from assets.models import Event, Listing, Source
+from assets.tests.factories import load, record
 from ingestion.models import CallMonth, Drift, Gate, RawPayload, Reject, Run
 
 pytestmark = pytest.mark.django_db
@@ -89,7 +90,8 @@ def test_the_number_of_queries_does_not_grow(client, django_assert_num_queries):
     for minute in range(30):
         ended("coingecko", at=NOON + timedelta(minutes=minute), inserted=1)
     for path, queries in [
-        ("/stats", 2),
+        ("/stats", 3),
+        ("/stats/events", 2),
         ("/stats/runs", 2),
         ("/stats/drift", 2),
         ("/stats/performance", 2),
@@ -99,6 +101,26 @@ def test_the_number_of_queries_does_not_grow(client, django_assert_num_queries):
     ]:
         with django_assert_num_queries(queries):
             assert client.get(path).status_code == 200, path
+
+
+def test_what_became_of_listings_is_listed_the_newest_first(client):
+    load("coingecko", *(record(f"coin-{number}", "C", f"Coin {number}", price_usd="1") for number in range(12)))
+    load("coinpaprika", record("c-other", "OTH", "Other", price_usd="1"))
+    listings = list(Listing.objects.order_by("pk"))
+    Event.objects.bulk_create(Event(listing=one, kind="listed") for one in listings)
+    Event.objects.create(listing=listings[0], kind="delisted", detail="missing from 3 whole sweeps")
+    latest = client.get("/stats").json()["events"]
+    assert len(latest) == 10
+    shown = ("kind", "source", "source_asset_id", "asset_id", "symbol", "name", "detail", "row_id")
+    assert [latest[0][name] for name in shown] == [
+        *("delisted", "coingecko", "coin-0", "coin-0", "C", "Coin 0", "missing from 3 whole sweeps", listings[0].pk)
+    ]
+    kinds = lambda query: [one["kind"] for one in client.get(f"/stats/events?{query}").json()["data"]]  # noqa: E731
+    assert kinds("asset_id=coin-0") == ["delisted", "listed"]
+    assert kinds("kind=delisted") == ["delisted"]
+    assert kinds("source=coinpaprika") == ["listed"]
+    assert kinds("since=2099-01-01") == []
+    assert client.get("/stats/events?page_size=5").json()["total"] == 14
 
 
 # ------------------------------------------------------------------------------------------------------------- runs

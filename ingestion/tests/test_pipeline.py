@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 
-from assets.models import Asset, Listing, PricePoint, Quote
+from assets.models import Asset, Event, Listing, PricePoint, Quote
 from cryptoetl.demo import Fault, ProviderServer
 from ingestion import parsing, replaying
 from ingestion.models import Checkpoint, RawBody, RawPayload, Reject, Run
@@ -239,6 +239,16 @@ def test_a_coin_missing_from_three_whole_sweeps_is_delisted_kept_and_back_when_i
     assert Quote.objects.get(pk=listing.pk).price_usd == coin_at.price_usd
     assert listing.asset.agreement == "none"
     assert listing.events.get().kind == "delisted"
+
+
+def test_a_coin_that_its_source_had_not_before_is_an_event_and_the_first_sweep_is_none(ingest, provider):
+    ingest("coingecko")
+    assert not Event.objects.exists()
+    provider.add("new-coin", symbol="NEW", price="1.5")
+    ingest("coingecko")
+    ingest("coingecko")
+    event = Event.objects.get()
+    assert (event.kind, event.listing.source_asset_id) == ("listed", "new-coin")
 
 
 def test_a_run_after_a_whole_sweep_begins_at_the_first_page(ingest, settings):
