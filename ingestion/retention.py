@@ -1,7 +1,8 @@
 """Retention: raw pages after RAW_RETENTION_DAYS, price points by whole months after HISTORY_RETENTION_DAYS.
 
 Nothing goes that something still stands on: the page of a current quote, of an open reject, of the sweep under way or
-of the latest whole one is kept whatever its age. Partitions are dropped; pages go in small chunks.
+of the latest whole one is kept whatever its age. Partitions are dropped, of points and of the candles of an hour alike;
+candles of a day stay. Pages go in small chunks.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def prune(dry_run: bool = False) -> Pruned:
                 pages += gone
             bodies = drop_bodies()
             for name in partitions:
-                cursor.execute(f'DROP TABLE IF EXISTS "{name}"')
+                # In one statement: an hour without its points could not be made anew.
+                hours = name.replace("price_point", "candle_hour")
+                cursor.execute(f'DROP TABLE IF EXISTS "{name}", "{hours}"')
     return Pruned(pages, bodies, tuple(partitions))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.management import CommandError
 
+from assets import candles
 from ingestion import replaying
 from ingestion.management.sentences import (
     SentenceCommand,
@@ -54,6 +55,7 @@ class Command(SentenceCommand):
         with Progress(self.stderr) as progress:
             for done in replaying.replay(ordered, dry_run=options["dry_run"]):
                 progress.row(source.title, f"{done.pages:,} of {total:,} pages", done.pages / max(total, 1))
+        candles.catch_up()
         self.stdout.write(summary(done, options["dry_run"]))
 
 
