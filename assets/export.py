@@ -60,7 +60,7 @@ def copy(kind: str, rows: str) -> str:
 class Export:
     """The bytes of a COPY, as they come. Iterate it once; `close` may come at any time, from any thread."""
 
-    def __init__(self, sql: str, values: list[Any]) -> None:
+    def __init__(self, sql: str, values: list[Any] | dict[str, Any]) -> None:
         if not FREE.acquire(blocking=False):
             raise Unserved(f"{AT_A_TIME} exports are under way already; try again when one has ended.")
         self._error: BaseException | None = None

@@ -148,6 +148,13 @@ WHERE listing_id = %(listing)s AND start >= %(first)s AND start < %(last)s AND s
 UNION ALL {OF_SPANS}
 ORDER BY start
 """
+CANDLE_SHOWN = f"""
+FROM ({{candles}}) candle CROSS JOIN LATERAL (
+    SELECT {iso("candle.start")} AS start, {iso("candle.start + %(length)s")} AS "end",
+           candle.open, candle.high, candle.low, candle.close, candle.count, candle.backfilled,
+           {iso("candle.last_at")} AS last_at,
+           (candle.start >= %(begin)s AND candle.start + %(length)s <= least(%(end)s, now())) AS closed
+) shown ORDER BY candle.start"""
 
 
 def points(series: Sequence[Series], asked: Window) -> tuple[list[str], datetime | None, list[dict[str, Any]]]:
@@ -179,40 +186,41 @@ def copy_of_points(kind: str, series: Sequence[Series], asked: Window) -> tuple[
     return copy(kind, rows), [[one.listing_id for one in series], asked.begin, asked.end]
 
 
-def candles(
-    series: Sequence[Series], asked: Window, now: datetime
-) -> tuple[Series | None, list[dict[str, Any]], list[dict[str, Any]]]:
-    """(whose points, candles, gaps): of the first of the series that has a point in the window."""
-    length = INTERVALS[asked.interval]
+def candles(series: Sequence[Series], asked: Window) -> tuple[Series | None, list[str], list[dict[str, Any]]]:
+    """(whose points, candles as JSON, gaps): of the first of the series that has a point in the window."""
     for one in series:
-        if found := buckets(one, asked):
-            made = [
-                {
-                    "start": start,
-                    "end": start + length,
-                    **dict(zip(COLUMNS, figures, strict=True)),
-                    "closed": start + length <= now and start >= asked.begin and start + length <= asked.end,
-                }
-                for start, *figures in found
-            ]
-            return one, made, gaps_between([row[0] for row in found], one, asked, now)
+        sql, values = candles_of(one, asked)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT row_to_json(shown)::text, candle.start, now() {CANDLE_SHOWN.format(candles=sql)}", values
+            )
+            if found := cursor.fetchall():
+                return one, [row[0] for row in found], gaps_between([row[1] for row in found], one, asked, found[0][2])
     return None, [], []
 
 
-def buckets(one: Series, asked: Window) -> list[tuple[Any, ...]]:
-    """(start, *COLUMNS) of every bucket that has a point within the window, in order."""
+def copy_of_candles(kind: str, one: Series, asked: Window) -> tuple[str, dict[str, Any]]:
+    """(COPY of the candles as they are shown, its values)."""
+    sql, values = candles_of(one, asked)
+    values["label"] = source_label(one.source)
+    shown = CANDLE_SHOWN.format(candles=sql)
+    if kind == "csv":
+        # COPY would write t and f.
+        shown = shown.replace(") AS closed", ")::text AS closed")
+    return copy(kind, f"SELECT shown.*, %(label)s AS source {shown}"), values
+
+
+def candles_of(one: Series, asked: Window) -> tuple[str, dict[str, Any]]:
+    """SQL of (start, *COLUMNS) of every bucket that has a point within the window, in order, and its values."""
     length = INTERVALS[asked.interval]
     values: dict[str, Any] = {"length": length, "listing": one.listing_id, "begin": asked.begin, "end": asked.end}
-    sql = CANDLES
-    if table := KEPT.get(asked.interval):
-        first, last, ends = whole(asked, length)
-        begins, finishes = [begin for begin, _ in ends], [finish for _, finish in ends]
-        values |= {"first": first, "last": last, "begins": begins, "finishes": finishes}
-        values |= {"due": list(one.due), "any_due": bool(one.due)}
-        sql = KEPT_CANDLES.replace("kept_table", table)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return cursor.fetchall()
+    if asked.interval not in KEPT:
+        return CANDLES, values
+    first, last, ends = whole(asked, length)
+    begins, finishes = [begin for begin, _ in ends], [finish for _, finish in ends]
+    values |= {"first": first, "last": last, "begins": begins, "finishes": finishes}
+    values |= {"due": list(one.due), "any_due": bool(one.due)}
+    return KEPT_CANDLES.replace("kept_table", KEPT[asked.interval]), values
 
 
 def floor(moment: datetime, length: timedelta) -> datetime:

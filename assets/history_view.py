@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import orjson
@@ -23,9 +20,6 @@ from assets.renderers import BrowsableAPIRenderer, CSVRenderer, JSONRenderer, ND
 from assets.serializers import HistorySerializer
 from assets.tables import source_label
 from assets.views import OfAsset, as_file
-
-#: What a candle of a file says.
-CELLS = ("start", "end", *history.COLUMNS, "closed", "source")
 
 
 class AssetHistory(OfAsset):
@@ -53,15 +47,13 @@ class AssetHistory(OfAsset):
             content: Any = [] if request.method == "HEAD" else lines(kind, series, window)
             return as_file(request, content, f"{re.sub(r'[^A-Za-z0-9._-]', '_', asset_id)[:100]}-{window.interval}")
         following: str | None = None
-        data: list[Any]
         if window.interval == "raw":
             texts, beyond, gaps = history.points(series, window)
-            data = [orjson.Fragment(text) for text in texts]
             whose = window.source
             if beyond is not None:
                 following = address(request, asked.sent, {"from": utc(beyond), "to": utc(window.end)})
         else:
-            chosen, data, gaps = history.candles(series, window, datetime.now(UTC))
+            chosen, texts, gaps = history.candles(series, window)
             whose = chosen.source if chosen else window.source
         content = {
             "asset_id": asset_id,
@@ -71,32 +63,17 @@ class AssetHistory(OfAsset):
             "source": whose and source_label(whose),
             "derived": window.interval != "raw",
             "derived_from": "our own observations" if window.interval != "raw" else None,
-            "data": data,
+            "data": [orjson.Fragment(text) for text in texts],
             "gaps": gaps,
             "next": following,
         }
         # Without the times asked for: those that the caller left open move with the clock.
-        return self.conditional(request, content, [to_json([data, gaps, whose])], None)
+        return self.conditional(request, content, [*texts, to_json([gaps, whose])], None)
 
 
-def lines(kind: str, series: Sequence[Series], asked: Window) -> Iterator[bytes] | Export:
+def lines(kind: str, series: Sequence[Series], asked: Window) -> Iterable[bytes]:
     """The rows of the window, a line each; of points as many as there are."""
     if asked.interval == "raw":
         return Export(*history.copy_of_points(kind, series, asked))
-    chosen, found, _ = history.candles(series, asked, datetime.now(UTC))
-    rows = [{**candle, "source": source_label(chosen.source)} for candle in found] if chosen else []
-    return as_csv(rows) if kind == "csv" else (to_json(row) + b"\n" for row in rows)
-
-
-def as_csv(rows: Sequence[dict[str, Any]]) -> Iterator[bytes]:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CELLS)
-    for row in rows:
-        writer.writerow([cell(row[name]) for name in CELLS])
-    yield text.getvalue().encode()
-
-
-def cell(value: Any) -> str:
-    """As in JSON, where a decimal keeps its digits; a text without its quotes."""
-    return value if isinstance(value, str) else to_json(value).decode().strip('"')
+    chosen = history.candles(series, asked)[0] or next(iter(series), None)
+    return Export(*history.copy_of_candles(kind, chosen, asked)) if chosen else []

@@ -7,6 +7,7 @@ candles of a day stay. Pages go in small chunks.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -47,10 +48,7 @@ def prune(dry_run: bool = False) -> Pruned:
             while gone := drop_pages(before):
                 pages += gone
             bodies = drop_bodies()
-            for name in partitions:
-                # In one statement: an hour without its points could not be made anew.
-                hours = name.replace("price_point", "candle_hour")
-                cursor.execute(f'DROP TABLE IF EXISTS "{name}", "{hours}"')
+            drop_months(partitions)
     return Pruned(pages, bodies, tuple(partitions))
 
 
@@ -87,6 +85,15 @@ def old_partitions(before: datetime) -> list[str]:
                WHERE inhparent = 'assets_price_point'::regclass ORDER BY 1"""
         )
         return [name for (name,) in cursor.fetchall() if month_after(name) <= before]
+
+
+def drop_months(partitions: Iterable[str]) -> None:
+    """These partitions of price points are gone, and the candles of their hours with them."""
+    with connection.cursor() as cursor:
+        for name in partitions:
+            # In one statement: an hour without its points could not be made anew.
+            hours = name.replace("price_point", "candle_hour")
+            cursor.execute(f'DROP TABLE IF EXISTS "{name}", "{hours}"')
 
 
 def month_after(partition: str) -> datetime:
