@@ -122,6 +122,12 @@ def test_a_candle_that_is_not_over_is_not_closed(client):
     assert whole["closed"] is True
 
 
+@pytest.mark.parametrize(("interval", "ending"), [("5m", ":00Z"), ("1h", ":00:00Z"), ("1d", "T00:00:00Z")])
+def test_what_the_caller_leaves_open_begins_with_a_whole_candle(client, interval, ending):
+    observe("coingecko", (0, "1"))
+    assert ask(client, f"interval={interval}")["from"].endswith(ending)
+
+
 def test_more_points_than_an_answer_holds_go_on_at_next(client, monkeypatch):
     monkeypatch.setattr(history, "AT_MOST", 4)
     monkeypatch.setattr(history, "POINTS", history.POINTS.replace("LIMIT 10001", "LIMIT 5"))

@@ -93,7 +93,15 @@ def test_pages_without_news_are_not_due_and_rolling_up_again_writes_nothing():
     observe(0, "5")
     candles.roll_up()
     observe(0, "5")
-    assert not CandleDue.objects.exists()
+    source, (known, news) = Source.objects.get(slug="coingecko"), (next(pages), next(pages))
+    words = {
+        known: [(0, record("bitcoin", "BITCOIN", "bitcoin", at=NOON, price_usd="5"))],
+        news: [(0, record("ethereum", "ETHEREUM", "ethereum", at=NOON, price_usd="5"))],
+    }
+    with transaction.atomic():
+        store.merge_pages(source, words)
+    assert CandleDue.objects.get().page_id == news
+    candles.roll_up()
 
     def versions() -> list:
         with connection.cursor() as cursor:
@@ -103,7 +111,7 @@ def test_pages_without_news_are_not_due_and_rolling_up_again_writes_nothing():
             return cursor.fetchall()
 
     before = versions()
-    candles.due(Source.objects.get(slug="coingecko").pk, [PricePoint.objects.get().page_id])
+    candles.due(source.pk, [news])
     assert candles.roll_up() == 1
     assert versions() == before
 
@@ -130,6 +138,41 @@ def test_an_answer_is_read_from_the_candles():
     DayCandle.objects.update(high=88)
     begin, end = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 2, tzinfo=UTC)
     assert [row[2] for interval in INTERVALS for row in asked(interval, begin, end)] == [77, 88]
+
+
+@pytest.mark.django_db
+def test_the_ends_of_a_window_that_lie_within_a_bucket_are_exact():
+    for minutes in (10, 20, 30, 70, 80):
+        observe(minutes, str(minutes))
+    candles.roll_up()
+    for first, last in ((10, 30), (10, 80), (20, 30), (60, 80), (0, 70), (11, 29)):
+        for interval in INTERVALS:
+            window = (interval, NOON + timedelta(minutes=first), NOON + timedelta(minutes=last))
+            assert asked(*window) == made_by_hand(*window)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_at_a_time_rolls_up():
+    """Of two, the one that read earlier could write later, and what it had not seen yet would be gone."""
+    observe(0, "5")
+    began, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [candles.LOCK])
+                began.set()
+                go_on.wait(30)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert began.wait(30)
+    assert (candles.roll_up(), CandleDue.objects.count(), kept()) == (0, 1, [])
+    go_on.set()
+    thread.join()
+    assert candles.roll_up() == 1
 
 
 @pytest.mark.django_db
