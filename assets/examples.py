@@ -97,7 +97,7 @@ CANDLES = ENVELOPE | {
     "to": "2026-11-01T12:30:00Z",
     "source": "coingecko",
     "derived": True,
-    "derived_from": "our own observations",
+    "derived_from": "our own observations, and backfilled points where a candle counts them",
     "data": [
         {
             "start": "2026-11-01T11:00:00Z",

@@ -21,6 +21,9 @@ from assets.serializers import HistorySerializer
 from assets.tables import source_label
 from assets.views import OfAsset, as_file
 
+#: What candles are derived from.
+MADE_OF = "our own observations, and backfilled points where a candle counts them"
+
 
 class AssetHistory(OfAsset):
     """The asset's price as its sources observed it, or as candles made of that: `from` inclusive, `to` exclusive, UTC.
@@ -62,7 +65,7 @@ class AssetHistory(OfAsset):
             "to": window.end,
             "source": whose and source_label(whose),
             "derived": window.interval != "raw",
-            "derived_from": "our own observations" if window.interval != "raw" else None,
+            "derived_from": None if window.interval == "raw" else MADE_OF,
             "data": [orjson.Fragment(text) for text in texts],
             "gaps": gaps,
             "next": following,

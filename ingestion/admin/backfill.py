@@ -19,7 +19,7 @@ SHOWN = 20_000
 
 @admin.register(BackfillPiece)
 class BackfillPieceAdmin(ReadOnlyAdmin):
-    list_display = ("coin", "source", "interval", "begin", "end", "state_shown", "points", "received")
+    list_display = ("coin", "source", "interval", "since", "until", "state_shown", "points", "received")
     list_filter = (("source", RelatedDropdownFilter), ("state", ChoicesDropdownFilter))
     list_select_related = ("source", "listing")
     search_fields = ("listing__source_asset_id",)
@@ -30,6 +30,14 @@ class BackfillPieceAdmin(ReadOnlyAdmin):
     @display(description="coin")
     def coin(self, piece: BackfillPiece) -> str:
         return piece.listing.source_asset_id
+
+    @display(description="from", ordering="begin")
+    def since(self, piece: BackfillPiece) -> str:
+        return f"{piece.begin:%Y-%m-%d %H:%M}"
+
+    @display(description="to", ordering="end")
+    def until(self, piece: BackfillPiece) -> str:
+        return f"{piece.end:%Y-%m-%d %H:%M}"
 
     @display(description="state", ordering="state")
     def state_shown(self, piece: BackfillPiece) -> Any:
@@ -45,8 +53,8 @@ class BackfillPieceAdmin(ReadOnlyAdmin):
             [
                 ("source", link("assets_source", piece.source_id, piece.source.title)),
                 ("coin", link("assets_listing", piece.listing_id, self.coin(piece))),
-                ("from", piece.begin),
-                ("to", piece.end),
+                ("from", self.since(piece)),
+                ("to", self.until(piece)),
                 ("a point every", piece.interval),
                 ("state", self.state_shown(piece)),
                 ("new points", f"{piece.points:,}"),

@@ -177,12 +177,14 @@ def alone(source: Source) -> Iterator[None]:
 def preview(source: Source, config: Configured, plan: Plan) -> str:
     """What is going to happen, for a person to agree to."""
     calls, a_minute = len(plan.pieces), config.limits.per_minute
+    lasts = (
+        "less than a minute" if calls <= a_minute else f"at {a_minute:,} calls a minute {span(calls * 60 / a_minute)}"
+    )
     coins = f"{plan.coins:,} coin{'s' * (plan.coins != 1)}"
     lines = [
         f"{source.title}, {config.options.plan} plan: the past of {coins}, a point {backfilling.WORDS[plan.interval]},"
         f" from {plan.begin:%Y-%m-%d %H:%M} to {plan.end:%Y-%m-%d %H:%M} UTC ({(plan.end - plan.begin).days:,} days).",
-        f"{calls:,} call{'s' * (calls != 1)}, about {plan.points:,} points; at {a_minute:,} calls a minute"
-        f" {span(calls * 60 / a_minute)}.",
+        f"{calls:,} call{'s' * (calls != 1)}, about {plan.points:,} points; {lasts}.",
     ]
     if plan.spare is not None:
         lines.append(f"This month has {plan.spare:,} calls to spare: the others are used, or needed for its sweeps.")
