@@ -45,6 +45,24 @@ def test_raw_points_from_inclusive_to_exclusive(client):
     assert (answer["derived"], answer["interval"], answer["next"], answer["gaps"]) == (False, "raw", None, [])
 
 
+@pytest.mark.parametrize("interval", ["raw", "5m", "1h", "1d"])
+def test_the_bounds_are_exact_to_the_microsecond_in_any_zone(client, interval):
+    second = 1 / 60
+    observe("coingecko", (0, "1"), (10, "2"), (10 + second / 10**6, "3"), (20, "4"))
+    candles.roll_up()
+
+    def count(begin: str, end: str) -> int:
+        answer = ask(client, urlencode({"interval": interval, "from": begin, "to": end}))
+        return sum(one.get("count", 1) for one in answer["data"])
+
+    assert count("2026-10-01T12:00:00Z", "2026-10-01T12:20:00Z") == 3
+    assert count("2026-10-01T12:00:00Z", "2026-10-01T12:20:00.000001Z") == 4
+    assert count("2026-10-01T12:10:00.000001Z", "2026-10-01T12:20:00Z") == 1
+    assert count("2026-10-01T12:10:00Z", "2026-10-01T12:10:00.000001Z") == 1
+    assert count("2026-10-01T14:00:00+02:00", "2026-10-01T17:50:00+05:30") == 3
+    assert count("2026-10-01T07:00:00.000001-05:00", "2026-10-02") == 3
+
+
 def test_points_of_every_source_or_of_one(client):
     observe("coingecko", (0, "1"))
     observe("coinpaprika", (0, "1.1"), (1, "1.2"))
