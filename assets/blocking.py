@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from assets.collector import collector_paused
 from assets.evidence import CURATED, CuratedFact, Decision, Listing, decided_pairs, facts_by_key, judge
+from assets.names import Reading
 
 _CURATED_BY_KEY = facts_by_key(CURATED)
 
@@ -24,23 +25,26 @@ def keys_of(listing: Listing, facts: Mapping[str, set[str]]) -> frozenset[str]:
     return frozenset(("listing:" + listing.key, *meeting_keys(listing, facts)))
 
 
-def filing_keys(listing: Listing) -> list[str]:
-    """The keys under which the store finds it; its own name is found by other means."""
-    return meeting_keys(listing, _CURATED_BY_KEY)
+def filing_keys(key: str, reading: Reading, contracts: Iterable[str]) -> list[str]:
+    """The keys under which the store finds the listing; its own name is found by other means."""
+    return _meeting_keys(key, reading, contracts, _CURATED_BY_KEY)
 
 
 def meeting_keys(listing: Listing, facts: Mapping[str, set[str]]) -> list[str]:
     """The keys under which it meets others; one may come twice."""
-    reading = listing.reading
+    return _meeting_keys(listing.key, listing.reading, listing.contracts, facts)
+
+
+def _meeting_keys(key: str, reading: Reading, contracts: Iterable[str], facts: Mapping[str, set[str]]) -> list[str]:
     keys = ["name:" + slug for slug in reading.slugs]
     if reading.compact:
         keys.append("name:" + reading.compact)
     if reading.symbol:
         keys.append("symbol:" + reading.symbol)
-    if listing.contracts:
-        keys.extend("contract:" + contract for contract in listing.contracts)
-    if facts:
-        keys.extend(facts.get(listing.key, ()))
+    if contracts:
+        keys.extend("contract:" + contract for contract in contracts)
+    if key in facts:
+        keys.extend(facts[key])
     return keys
 
 

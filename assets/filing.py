@@ -6,23 +6,30 @@ A key is 64 bits of a blocking key's text. Two texts with one key do no harm: wh
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from hashlib import blake2b
 
 from django.db import connection
 
 from assets.blocking import filing_keys
-from assets.copying import copy_lines
+from assets.copying import array_of_numbers, copy_rows
 from assets.evidence import Listing
+from assets.hashing import hash64
+from assets.names import Reading
+from assets.records import AssetRecord
 
 
 def key_of(text: str) -> int:
-    """64 bits, signed, the same in every process."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+    return hash64(text.encode())
 
 
-def keys_of(listing: Listing) -> frozenset[int]:
+def keys_of(listing: Listing) -> set[int]:
     """The keys under which a listing is filed."""
-    return frozenset(map(key_of, filing_keys(listing)))
+    return set(map(key_of, filing_keys(listing.key, listing.reading, listing.contracts)))
+
+
+def keys_of_record(source: str, record: AssetRecord) -> set[int]:
+    """As `keys_of`, of the listing that the record is about."""
+    id_, symbol, name, *_, contracts = record
+    return {hash64(key.encode()) for key in filing_keys(f"{source}:{id_}", Reading(id_, symbol, name), contracts)}
 
 
 def taken(keys: Iterable[int]) -> set[int]:
@@ -31,7 +38,7 @@ def taken(keys: Iterable[int]) -> set[int]:
         cursor.execute(
             """SELECT key FROM unnest(%s::bigint[]) key
                WHERE EXISTS (SELECT FROM assets_listing_key filed WHERE filed.key = key.key)""",
-            [list(keys)],
+            [array_of_numbers(keys)],
         )
         return {row[0] for row in cursor.fetchall()}
 
@@ -39,10 +46,10 @@ def taken(keys: Iterable[int]) -> set[int]:
 def file(rows: Iterable[tuple[int, Collection[int]]]) -> None:
     """Each (listing, keys) is filed. The listing is not filed under one of them yet."""
     with connection.cursor() as cursor:
-        copy_lines(
+        copy_rows(
             cursor,
             "assets_listing_key (key, listing_id)",
-            (f"{key}\t{listing_id}\n" for listing_id, keys in rows for key in keys),
+            [(key, listing_id) for listing_id, keys in rows for key in keys],
         )
 
 
@@ -56,13 +63,12 @@ def file_again(rows: Sequence[tuple[int, Collection[int], Collection[int]]]) -> 
                    WHERE filed.key = gone.key AND filed.listing_id = gone.listing_id""",
                 [[key for key, _ in gone], [listing_id for _, listing_id in gone]],
             )
-        new = [(key, listing_id) for listing_id, former, keys in rows for key in set(keys) - set(former)]
-        if new:
-            cursor.execute(
-                """INSERT INTO assets_listing_key (key, listing_id) SELECT * FROM unnest(%s::bigint[], %s::bigint[])
-                   ON CONFLICT DO NOTHING""",
-                [[key for key, _ in new], [listing_id for _, listing_id in new]],
-            )
+        new = [(key, listing_id) for listing_id, former, keys in rows for key in set(keys).difference(former)]
+        cursor.execute(
+            """INSERT INTO assets_listing_key (key, listing_id) SELECT * FROM unnest(%s::bigint[], %s::bigint[])
+               ON CONFLICT DO NOTHING""",
+            [array_of_numbers(column) for column in zip(*new, strict=True)] if new else ["{}", "{}"],
+        )
 
 
 def filed(listing_ids: Iterable[int]) -> dict[int, set[int]]:

@@ -121,7 +121,8 @@ class Listing(models.Model):
     sweep in which nothing changed writes nothing here.
     """
 
-    source = models.ForeignKey(Source, models.PROTECT, related_name="listings", db_index=False)
+    # A source is never deleted. What PostgreSQL holds to its table costs it a look-up for each row.
+    source = models.ForeignKey(Source, models.PROTECT, related_name="listings", db_constraint=False, db_index=False)
     source_asset_id = models.TextField()
     asset = models.ForeignKey(Asset, models.PROTECT, related_name="listings")
     symbol = models.TextField(blank=True)
@@ -166,8 +167,8 @@ class ListingKey(models.Model):
 class Quote(models.Model):
     """The current word of a source on a listing: one row, overwritten by a newer observation, never by an older one."""
 
-    listing = models.OneToOneField(Listing, models.CASCADE, primary_key=True, related_name="quote")
-    # Source and asset are the listing's, repeated here for readers. The listing's own are held to their tables.
+    listing = models.OneToOneField(Listing, models.CASCADE, primary_key=True, related_name="quote", db_constraint=False)
+    # Source and asset are the listing's, repeated here for readers. The listing's own asset is held to its table.
     source = models.ForeignKey(Source, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     asset = models.ForeignKey(Asset, models.PROTECT, related_name="quotes", db_constraint=False)
     price_usd = Figure()

@@ -67,11 +67,7 @@ class Reading:
         """The whole name without spaces and punctuation; empty when the source gives none."""
         self.slug = compact(source_asset_id)
         """The source's id, compact."""
-        head, _, rest = source_asset_id.partition("-")
-        tail = compact(rest)
-        # What follows the symbol may also be a number ("the second of that name") or a word like "token".
-        named = len(tail) > 1 and not tail.isdecimal() and tail not in GENERIC and compact(head) == self.symbol
-        self.slugs = frozenset((self.slug, tail) if named else (self.slug,)) - {""}
+        self.slugs = frozenset((self.slug, self._id_without_symbol(source_asset_id))) - {""}
         """The id, and the id without the symbol in front: often the name at the time of listing."""
         self._parts: NameParts | None = None
         self._letter_pairs: frozenset[str] | None = None
@@ -93,6 +89,15 @@ class Reading:
             self._letter_pairs = frozenset(map("".join, pairwise(self.compact)))
         return self._letter_pairs
 
+    def _id_without_symbol(self, source_asset_id: str) -> str:
+        """Compact, empty where the id does not begin with the symbol or tells no name."""
+        head, _, rest = source_asset_id.partition("-")
+        if compact(head) != self.symbol:
+            return ""
+        tail = compact(rest)
+        # What follows the symbol may also be a number ("the second of that name") or a word like "token".
+        return tail if len(tail) > 1 and not tail.isdecimal() and tail not in GENERIC else ""
+
     def _telling(self, note: re.Match[str]) -> str:
         """The note as it stands, or a blank when it only repeats the symbol or says that this is the new one."""
         text = compact(note.group(1))
@@ -102,8 +107,9 @@ class Reading:
 def compact(text: str) -> str:
     """Letters and digits of any script, lower case, accents dropped; the bare text where there are none (a face)."""
     plain = _plain(text)
-    if plain.isalnum() and plain.isascii():
-        return plain
+    # What most names and ids hold besides letters and digits is quickly taken out.
+    if (bare := plain.replace(" ", "").replace("-", "")).isalnum() and bare.isascii():
+        return bare
     letters = plain.translate(_NOT_ALNUM) if plain.isascii() else "".join(filter(str.isalnum, plain))
     return letters or "".join(plain.split())
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Any
 
 from django.db import connection
 
 from assets import filing, pricing
-from assets.copying import cell, copy_lines
+from assets.copying import array_of, copy_rows
 from assets.models import Source
+from assets.placement import numbers
 from assets.records import AssetRecord
 
 ASSET = f"id, slug, {', '.join(pricing.COLUMNS)}"
@@ -25,35 +25,22 @@ def add(source: Source, newcomers: Sequence[tuple[AssetRecord, Collection[int]]]
     if not newcomers:
         return {}
     interval = timedelta(seconds=source.interval_seconds)
-    prefix = "" if source.identity_rank == 1 else f"{cell(source.slug)}:"
-    placed: dict[str, tuple[int, int]] = {}
-    assets, listings, keys = [], [], []
+    prefix = "" if source.identity_rank == 1 else f"{source.slug}:"
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
         asset_ids = numbers(cursor, "assets_asset", len(newcomers))
         listing_ids = numbers(cursor, "assets_listing", len(newcomers))
-        for (record, filed), asset_id, listing_id in zip(newcomers, asset_ids, listing_ids, strict=True):
-            id_, symbol, name = cell(record.source_asset_id), cell(record.symbol), cell(record.name)
-            price = pricing.of_one(source, interval, record, now)
-            assets.append(f"{asset_id}\t{prefix}{id_}\t{price}\t{symbol}\t{name}\n")
-            contracts = cell("{" + ",".join(map(quoted, record.contracts)) + "}") if record.contracts else "{}"
-            listings.append(f"{listing_id}\t{source.pk}\t{id_}\t{asset_id}\t{symbol}\t{name}\t{contracts}\tanchor\n")
-            keys.append((listing_id, filed))
-            placed[record.source_asset_id] = listing_id, asset_id
-        copy_lines(cursor, f"assets_asset ({ASSET})", assets)
-        copy_lines(cursor, f"assets_listing ({LISTING})", listings)
-    filing.file(keys)
-    return placed
-
-
-def numbers(cursor: Any, table: str, count: int) -> list[int]:
-    """So many ids of a table that nothing has."""
-    cursor.execute("SELECT pg_get_serial_sequence(%s, 'id')", [table])
-    cursor.execute("SELECT nextval(%s::regclass) FROM generate_series(1, %s)", [*cursor.fetchone(), count])
-    return [row[0] for row in cursor.fetchall()]
-
-
-def quoted(text: str) -> str:
-    """An element of an array as PostgreSQL writes it."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        assets, listings = [], []
+        for (record, _), asset_id, listing_id in zip(newcomers, asset_ids, listing_ids, strict=True):
+            id_, symbol, name = record[:3]
+            contracts = array_of(record.contracts) if record.contracts else "{}"
+            assets.append((asset_id, prefix + id_, *pricing.of_one(source, interval, record, now), symbol, name))
+            listings.append((listing_id, source.pk, id_, asset_id, symbol, name, contracts, "anchor"))
+        copy_rows(cursor, f"assets_asset ({ASSET})", assets)
+        copy_rows(cursor, f"assets_listing ({LISTING})", listings)
+    filing.file(zip(listing_ids, (keys for _, keys in newcomers), strict=True))
+    return {
+        record.source_asset_id: (listing_id, asset_id)
+        for (record, _), listing_id, asset_id in zip(newcomers, listing_ids, asset_ids, strict=True)
+    }

@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+import msgspec
 from django.db import connection, transaction
-from psycopg2.extras import Json
 
 from assets.consensus import INTERVALS_FRESH, Consensus, SourceQuote, consensus
-from assets.copying import cell, copy_rows, figures
+from assets.copying import array_of_numbers, stage
 from assets.models import Source
 from assets.records import AssetRecord
 from assets.tables import stale_at
@@ -100,15 +100,18 @@ def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
     if not ids:
         return
     with connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM assets_asset WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [ids])
+        array = array_of_numbers(ids)
+        cursor.execute(
+            "SELECT id FROM assets_asset WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE", [array]
+        )
         if now is None:
             # PostgreSQL's clock: one worker's that is wrong would take fresh quotes for stale.
             cursor.execute("SELECT clock_timestamp()")
             now = cursor.fetchone()[0]
-        cursor.execute(REPRICE_SINGLE, {"ids": ids, "now": now})
+        cursor.execute(REPRICE_SINGLE, {"ids": array, "now": now})
         rest = sorted({*ids} - {row[0] for row in cursor.fetchall()})
         if rest:
-            copy_rows(cursor, "repricing", REPRICING, priced(rest, now))
+            stage(cursor, "repricing", REPRICING, priced(rest, now))
             cursor.execute(REPRICE)
 
 
@@ -116,7 +119,7 @@ def priced(ids: Iterable[int], now: datetime) -> list[tuple[object, ...]]:
     """(id, *COLUMNS) of each of these assets that has a quote: its consensus at `now`. Reads only."""
     ids = list(ids)
     with connection.cursor() as cursor:
-        cursor.execute(QUOTES, [ids])
+        cursor.execute(QUOTES, [array_of_numbers(ids)])
         quotes: dict[int, list[SourceQuote]] = defaultdict(list)
         called: dict[int, tuple[str, str]] = {}
         for asset_id, slug, identity_rank, interval, *rest, symbol, name in cursor.fetchall():
@@ -132,17 +135,15 @@ def priced(ids: Iterable[int], now: datetime) -> list[tuple[object, ...]]:
     return rows
 
 
-def of_one(source: Source, interval: timedelta, record: AssetRecord, now: datetime) -> str:
-    """COLUMNS without symbol and name as COPY takes them, of an asset with this quote alone: as in REPRICE_SINGLE."""
-    stale_at = record.observed_at + INTERVALS_FRESH * interval
-    if record.price_usd is None or not source.enabled or stale_at <= now:
+def of_one(source: Source, interval: timedelta, record: AssetRecord, now: datetime) -> tuple[object, ...]:
+    """COLUMNS without symbol and name of an asset with this quote alone: as in REPRICE_SINGLE."""
+    _, _, _, at, price, market_cap, volume, change, rank, *_ = record
+    stale_at = at + INTERVALS_FRESH * interval
+    if price is None or not source.enabled or stale_at <= now:
         quote = SourceQuote(source.slug, source.identity_rank, interval, *record[3:9], False, source.enabled)
-        return "\t".join(map(cell, columns(consensus([quote], now), 1)))
-    at, price, market_cap, volume, change, rank, _ = figures(record).split("\t", 6)
-    return (
-        f"{price}\t{price}\t{price}\t{market_cap}\t{volume}\t{change}\t0\t{rank}\tsingle"
-        f'\t["{source.slug}"]\t[]\t1\t{at}\t{stale_at.isoformat()}'
-    )
+        return columns(consensus([quote], now), 1)
+    used = f'["{source.slug}"]'
+    return price, price, price, market_cap, volume, change, 0, rank, "single", used, "[]", 1, at, stale_at
 
 
 def columns(agreed: Consensus, quotes: int) -> tuple[object, ...]:
@@ -157,12 +158,16 @@ def columns(agreed: Consensus, quotes: int) -> tuple[object, ...]:
         agreed.spread_bps,
         agreed.rank,
         agreed.agreement,
-        Json(list(agreed.sources_used)),
-        Json([{"source": source, "reason": reason} for source, reason in agreed.left_out]),
+        _json(agreed.sources_used),
+        _json([{"source": source, "reason": reason} for source, reason in agreed.left_out]),
         quotes,
         agreed.observed_at,
         agreed.fresh_until,
     )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def reprice_due(limit: int = 5000) -> int:

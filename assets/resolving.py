@@ -14,8 +14,9 @@ from django.db.models.functions import Now
 from assets import filing, pricing
 from assets.identity import Listing as Facts
 from assets.identity import resolve
-from assets.matching import Neighbours, Stored, decided, lock_identities, place_again, planned, write
+from assets.matching import Neighbours, decided, lock_identities, place_again
 from assets.models import Candidate, Decision, Listing
+from assets.placement import Stored, planned, write
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2b
 from typing import NamedTuple
 
+import msgspec
 from django.db import connection
 
 from assets import candles, pricing
-from assets.copying import FIGURES, copy_lines, figures
+from assets.copying import array_of, copy_rows, stage
+from assets.hashing import hash64
 from assets.matching import place
 from assets.models import Source
 from assets.records import AssetRecord, latest_by_listing
@@ -26,7 +27,8 @@ STAGING = """
     rank int, circulating_supply numeric, total_supply numeric, max_supply numeric,
     page_id bigint, position int, digest bigint, listing_id bigint, asset_id bigint
 """
-QUOTE = f"{FIGURES}, page_id, position, digest, listing_id, asset_id, source_id"
+QUOTE = """observed_at, price_usd, market_cap, volume_24h, percent_change_24h, rank, circulating_supply, total_supply,
+    max_supply, page_id, position, digest, listing_id, asset_id, source_id"""
 POINT = "listing_id, observed_at, price_usd, market_cap, volume_24h, page_id"
 
 MERGE = """
@@ -87,7 +89,7 @@ KNOWN = """
 SELECT listing.source_asset_id, listing.id, listing.asset_id, listing.symbol, listing.name,
        array_to_string(listing.contracts, ','), quote.digest
 FROM assets_listing listing LEFT JOIN assets_quote quote ON quote.listing_id = listing.id
-WHERE listing.source_id = %s AND listing.source_asset_id = ANY(%s)
+WHERE listing.source_id = %s AND listing.source_asset_id = ANY(%s::text[])
 """
 
 
@@ -120,9 +122,16 @@ class Word(NamedTuple):
     page_id: int
     position: int
     record: AssetRecord
-    figures: str
-    """As COPY takes them."""
     digest: int
+
+    def quote(self, listing: Known) -> tuple[object, ...]:
+        """As the columns of STAGING."""
+        return *self.record[3:12], self.page_id, self.position, self.digest, listing.listing_id, listing.asset_id
+
+    def point(self, listing: Known) -> tuple[object, ...]:
+        """As the columns of POINT."""
+        _, _, _, at, price, market_cap, volume, *_ = self.record
+        return listing.listing_id, at, price, market_cap, volume, self.page_id
 
 
 def merge(source: Source, records: Sequence[tuple[int, AssetRecord]], page_id: int) -> Merged:
@@ -153,8 +162,9 @@ def news(
     pages: Mapping[int, Sequence[tuple[int, AssetRecord]]], known: Mapping[str, Known], listings: int
 ) -> list[Word]:
     """The records that differ from what is stored; of a listing that comes more than once all, if any does."""
+    encode = msgspec.json.Encoder().encode
     words = [
-        Word(page_id, position, record, line := figures(record), digest_of(record, line))
+        Word(page_id, position, record, hash64(encode(record)))
         for page_id, records in pages.items()
         for position, record in records
     ]
@@ -178,19 +188,12 @@ def add_quotes(source: Source, words: Sequence[Word], known: Mapping[str, Known]
     for word in points.values():
         if newest[word.record[0]] is not word:
             merged[word.page_id].updated += 1
-    quotes, history = [], []
-    for id_, word in newest.items():
-        listing = known[id_]
-        quotes.append(
-            f"{word.figures}\t{word.page_id}\t{word.position}\t{word.digest}\t{listing.listing_id}"
-            f"\t{listing.asset_id}\t{source.pk}\n"
-        )
-    for (id_, _), word in points.items():
-        at, price, market_cap, volume, _ = word.figures.split("\t", 4)
-        history.append(f"{known[id_].listing_id}\t{at}\t{price}\t{market_cap}\t{volume}\t{word.page_id}\n")
     with connection.cursor() as cursor:
-        copy_lines(cursor, f"assets_quote ({QUOTE})", quotes)
-        copy_lines(cursor, f"assets_price_point ({POINT})", history)
+        quotes = [(*word.quote(known[id_]), source.pk) for id_, word in newest.items()]
+        copy_rows(cursor, f"assets_quote ({QUOTE})", quotes)
+        copy_rows(
+            cursor, f"assets_price_point ({POINT})", [word.point(known[id_]) for (id_, _), word in points.items()]
+        )
 
 
 def change_quotes(
@@ -199,16 +202,8 @@ def change_quotes(
     """Quotes and points hold what is newer than they are. Returns the assets to price again."""
     if not words:
         return set()
-    lines = []
-    for word in words:
-        listing = known[word.record[0]]
-        lines.append(
-            f"{word.figures}\t{word.page_id}\t{word.position}\t{word.digest}\t{listing.listing_id}"
-            f"\t{listing.asset_id}\n"
-        )
     with connection.cursor() as cursor:
-        cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staging ({STAGING}) ON COMMIT DELETE ROWS")
-        copy_lines(cursor, "staging", lines)
+        stage(cursor, "staging", STAGING, [word.quote(known[word.record[0]]) for word in words])
         cursor.execute(MERGE, {"source": source.pk})
         *counts, (_, _, _, asset_ids) = cursor.fetchall()
     for page_id, inserted, updated, _ in counts:
@@ -219,7 +214,7 @@ def change_quotes(
 
 def known_listings(source: Source, ids: Iterable[str]) -> dict[str, Known]:
     with connection.cursor() as cursor:
-        cursor.execute(KNOWN, [source.pk, list(ids)])
+        cursor.execute(KNOWN, [source.pk, array_of(ids)])
         return {row[0]: Known(*row[1:]) for row in cursor.fetchall()}
 
 
@@ -246,12 +241,6 @@ def settle_identities(
     # As they are now, under the lock: another may have brought them in since they were looked for.
     fresh = placed.alone.keys() | {id_ for id_ in placed.others if known[id_].digest is None}
     return fresh, placed.touched | {known[id_].asset_id for id_ in placed.others}
-
-
-def digest_of(record: AssetRecord, line: str) -> int:
-    """64 bits over everything that a record says."""
-    text = f"{line}\t{record.symbol}\t{record.name}\t{','.join(record.contracts)}"
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 class NoPartition(Exception):

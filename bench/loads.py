@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 import requests
@@ -16,8 +17,18 @@ from bench.database import empty, wal_bytes
 from bench.providing import Provider, provider
 from bench.result import Result, Size
 from bench.running import run_once, timed
+from ingestion.sources.coingecko import UsualMarket
 
-TABLES = ("assets_asset", "assets_listing", "assets_listing_key", "assets_quote", "assets_price_point")
+TABLES = (
+    "ingestion_rawbody",
+    "ingestion_rawpayload",
+    "ingestion_sighting",
+    "assets_asset",
+    "assets_listing",
+    "assets_listing_key",
+    "assets_quote",
+    "assets_price_point",
+)
 
 
 def measured(size: Size) -> Iterator[Result]:
@@ -89,41 +100,38 @@ def by_update_or_create(source: Provider, count: int) -> None:
     from django.db import transaction
 
     from assets.models import Asset, Listing, Quote, Source
-    from ingestion.sources.coingecko import UsualMarket
 
     row = Source.objects.get(slug="coinpaprika")
-    with requests.Session() as session:
-        done = 0
-        for page in source.pages():
-            for market in msgspec.json.decode(session.get(page).content, type=list[UsualMarket]):
-                with transaction.atomic():
-                    asset, _ = Asset.objects.update_or_create(
-                        slug=f"orm:{market.id}", defaults={"symbol": market.symbol or "", "name": market.name or ""}
-                    )
-                    listing, _ = Listing.objects.update_or_create(
-                        source=row, source_asset_id=f"orm:{market.id}", defaults={"asset": asset}
-                    )
-                    Quote.objects.update_or_create(
-                        listing=listing,
-                        defaults={
-                            "source": row,
-                            "asset": asset,
-                            "price_usd": market.current_price,
-                            "market_cap": market.market_cap,
-                            "volume_24h": market.total_volume,
-                            "rank": market.market_cap_rank,
-                            "observed_at": market.last_updated,
-                            "page_id": 0,
-                            "position": 0,
-                            "digest": 0,
-                        },
-                    )
-                done += 1
-                if done == count:
-                    break
-            else:
-                continue
-            break
+    for market in islice(markets(source), count):
+        with transaction.atomic():
+            asset, _ = Asset.objects.update_or_create(
+                slug=f"orm:{market.id}", defaults={"symbol": market.symbol or "", "name": market.name or ""}
+            )
+            listing, _ = Listing.objects.update_or_create(
+                source=row, source_asset_id=f"orm:{market.id}", defaults={"asset": asset}
+            )
+            Quote.objects.update_or_create(
+                listing=listing,
+                defaults={
+                    "source": row,
+                    "asset": asset,
+                    "price_usd": market.current_price,
+                    "market_cap": market.market_cap,
+                    "volume_24h": market.total_volume,
+                    "rank": market.market_cap_rank,
+                    "observed_at": market.last_updated,
+                    "page_id": 0,
+                    "position": 0,
+                    "digest": 0,
+                },
+            )
     Quote.objects.filter(source=row).delete()
     Listing.objects.filter(source=row).delete()
     Asset.objects.filter(slug__startswith="orm:").delete()
+
+
+def markets(source: Provider) -> Iterator[UsualMarket]:
+    """Every market of every page."""
+    with requests.Session() as session:
+        for page in source.pages():
+            yield from msgspec.json.decode(session.get(page).content, type=list[UsualMarket])

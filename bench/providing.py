@@ -40,7 +40,8 @@ class Provider:
 @contextmanager
 def provider(coins: int) -> Iterator[Provider]:
     """So many made-up coins, and settings without limits that lead to them."""
-    command = [sys.executable, "-m", "cryptoetl.demo", "serve", "--still", "--port", "0", "--generated", str(coins)]
+    command = [sys.executable, "-m", "cryptoetl.demo", "serve", "--still", "--port", "0"]
+    command += ["--generated", str(coins), "--coinpaprika-plan", "pro"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -36,6 +36,10 @@ class Shape:
     """(dotted path, type) -> the first item that showed it."""
 
 
+#: Numbers as floats, as far down as sources nest them: here only their type counts.
+_Inner = bool | float | str | list | dict | None
+_Middle = bool | float | str | list | dict[str, _Inner] | None
+_items = msgspec.json.Decoder(list[dict[str, bool | float | str | list | dict[str, _Middle] | None]])
 NAMES: Mapping[type, str] = {
     int: "number",
     float: "number",
@@ -54,15 +58,10 @@ def shape_of(source: Source, body: bytes, meta: Mapping[str, Any]) -> Shape:
         shape.items, shape.types = ENOUGH, {name: {"text"} for name in columns}
         shape.times = dict.fromkeys(columns, ENOUGH)
         return shape
-    try:
-        items = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError):
-        return shape
-    if "items" in meta and isinstance(items, dict):
-        items = items.get(meta["items"])
+    items = items_of(body, meta)
     # Items of one signature are measured once: of 250 in a page, some ten differ in more than their values.
     alike: dict[Hashable, list[Any]] = {}
-    for item in items if isinstance(items, list) else ():
+    for item in items:
         if isinstance(item, dict):
             alike.setdefault(signature(item), [0, item])[0] += 1
     for times, item in alike.values():
@@ -71,12 +70,27 @@ def shape_of(source: Source, body: bytes, meta: Mapping[str, Any]) -> Shape:
     return shape
 
 
+def items_of(body: bytes, meta: Mapping[str, Any]) -> list[Any]:
+    """The records of a page of JSON; none where there is no list of them."""
+    try:
+        return _items.decode(body)
+    except (msgspec.DecodeError, UnicodeError):
+        pass
+    try:
+        items = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError):
+        return []
+    if "items" in meta and isinstance(items, dict):
+        items = items.get(meta["items"])
+    return items if isinstance(items, list) else []
+
+
 def signature(item: Mapping[str, Any]) -> Hashable:
-    """Equal for items that have the same fields of the same JSON types, in the same order."""
-    kinds = tuple(map(NAMES.__getitem__, map(type, item.values())))
-    if "object" in kinds:
-        return tuple(item), kinds, tuple(signature(value) for value in item.values() if type(value) is dict)
-    return tuple(item), kinds
+    """Equal for items that have the same fields of the same types, in the same order."""
+    types = tuple(map(type, item.values()))
+    if dict in types:
+        return tuple(item), types, tuple(signature(value) for value in item.values() if type(value) is dict)
+    return tuple(item), types
 
 
 def measure(values: Mapping[str, Any], prefix: str, shape: Shape, item: Mapping[str, Any], items: int) -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import monotonic
@@ -45,6 +48,25 @@ KEPT_PREFIXES = ("x-ratelimit-",)
 PLAN_WORDS = ("plan", "upgrade", "subscri", "payment")
 
 
+class Ahead:
+    """A call that is under way in a thread of its own, which nobody has to wait for."""
+
+    def __init__(self, send: Callable[[str], requests.Response], url: str) -> None:
+        self.url = url
+        self._answer: Future[requests.Response] = Future()
+        threading.Thread(target=self._call, args=(send,), name="ahead", daemon=True).start()
+
+    def _call(self, send: Callable[[str], requests.Response]) -> None:
+        try:
+            self._answer.set_result(send(self.url))
+        except BaseException as error:
+            self._answer.set_exception(error)
+
+    def answer(self) -> requests.Response:
+        """Waits for it. Raises what the call raised."""
+        return self._answer.result()
+
+
 class SourceHttp:
     """`ingestion.source.Http` for one source: its base URL, its key, its gate."""
 
@@ -56,6 +78,7 @@ class SourceHttp:
         self.secrets = (key[1],) if key else ()
         self.key_headers = {key[0]: key[1]} if key else {}
         self.failed_before = 0
+        self._ahead: Ahead | None = None
         self.session = requests.Session()
         # Proxies of the environment count; a password that ~/.netrc holds for the host goes nowhere.
         self.session.auth = lambda request: request
@@ -64,7 +87,7 @@ class SourceHttp:
         )
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> HttpResponse:
-        url = requests.Request("GET", self.base_url + path, params=dict(params or {})).prepare().url or ""
+        url = self._url(path, params)
         body = bytearray()
         with self._answer(url) as answer:
             for chunk in self._chunks(answer):
@@ -79,6 +102,12 @@ class SourceHttp:
                 headers=self._kept(answer.headers),
                 encoding=charset(answer.headers.get("content-type", "")),
             )
+
+    def ahead(self, path: str, params: Mapping[str, str | int] | None = None) -> None:
+        # Whoever may not call yet is told when the answer is asked for.
+        with suppress(Unavailable):
+            self.failed_before = gate.enter(self.row, self.limits)
+            self._ahead = Ahead(self._send, self._url(path, params))
 
     def download(self, url: str) -> HttpFile:
         descriptor, path = tempfile.mkstemp(prefix="cryptoetl-")
@@ -108,15 +137,12 @@ class SourceHttp:
     def _answer(self, url: str) -> requests.Response:
         """An answer with status 200, its body not yet read. Every call, a redirect too, passes the gate."""
         for _ in range(MAX_REDIRECTS + 1):
-            self.failed_before = gate.enter(self.row, self.limits)
+            ahead, self._ahead = self._ahead, None
+            if ahead is None or ahead.url != url:
+                ahead = None
+                self.failed_before = gate.enter(self.row, self.limits)
             try:
-                answer = self.session.get(
-                    url,
-                    headers=self.key_headers,
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-                )
+                answer = ahead.answer() if ahead else self._send(url)
             except requests.RequestException as error:
                 raise self._unavailable(plain(error, urlsplit(url).netloc)) from None
             if not answer.is_redirect:
@@ -138,6 +164,18 @@ class SourceHttp:
                 answer.close()
             raise self._error(answer, redact(text, self.secrets), redact(urlsplit(url).path, self.secrets))
         return answer
+
+    def _url(self, path: str, params: Mapping[str, str | int] | None) -> str:
+        return requests.Request("GET", self.base_url + path, params=dict(params or {})).prepare().url or ""
+
+    def _send(self, url: str) -> requests.Response:
+        return self.session.get(
+            url,
+            headers=self.key_headers,
+            stream=True,
+            allow_redirects=False,
+            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+        )
 
     def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
         """The body, decoded. Two minutes for the whole, however slowly it drips, and MAX_BYTES at most."""

@@ -16,11 +16,12 @@ from django.db.models import F
 
 from assets import store
 from assets.collector import collector_paused
+from assets.copying import array_of_numbers
 from assets.store import Merged
 from ingestion import drift
 from ingestion.errors import Malformed
 from ingestion.finish import finish_if_done
-from ingestion.models import RawPayload, Reject, Sighting
+from ingestion.models import RawPayload, Reject
 from ingestion.parsing import Parsed, Rejected, clean, fingerprint, parse
 from ingestion.sources import BY_SLUG
 
@@ -39,6 +40,18 @@ def normalize(page_id: int) -> int:
     """
     payloads = begin_attempts(page_id)
     return put_in(payloads) if payloads else 0
+
+
+def waiting_behind(page_id: int) -> int | None:
+    """The first page of the same run behind this one that nobody has begun."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT min(page.id) FROM ingestion_rawpayload page
+               WHERE page.id > %(page)s AND page.state = 'stored' AND page.attempts = 0
+                 AND page.run_id = (SELECT run_id FROM ingestion_rawpayload WHERE id = %(page)s)""",
+            {"page": page_id},
+        )
+        return cursor.fetchone()[0]
 
 
 def put_in(payloads: Sequence[RawPayload]) -> int:
@@ -227,15 +240,21 @@ def record_outcomes(run_id: int, outcomes: Mapping[int, Outcome]) -> None:
     """The pages are done, with their counts and what they held; the counts are in their run as well."""
     if not outcomes:
         return
-    Sighting.objects.bulk_create(
-        [Sighting(payload_id=page_id, listing_ids=list(one.listing_ids)) for page_id, one in outcomes.items()],
-        update_conflicts=True,
-        unique_fields=["payload"],
-        update_fields=["listing_ids"],
-    )
+    keep_sightings({page_id: one.listing_ids for page_id, one in outcomes.items()})
     *columns, _ = zip(*outcomes.values(), strict=True)
     with connection.cursor() as cursor:
         cursor.execute(OUTCOMES, [list(outcomes), *map(list, columns), run_id])
+
+
+def keep_sightings(held: Mapping[int, Sequence[int]]) -> None:
+    """Which listings each page held is written down."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO ingestion_sighting (payload_id, listing_ids)
+               SELECT page_id, ids::bigint[] FROM unnest(%s::bigint[], %s::text[]) held (page_id, ids)
+               ON CONFLICT (payload_id) DO UPDATE SET listing_ids = excluded.listing_ids""",
+            [list(held), [array_of_numbers(ids) for ids in held.values()]],
+        )
 
 
 def own_fault(error: Exception) -> str:

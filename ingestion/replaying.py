@@ -10,8 +10,8 @@ from django.db.models.functions import Now
 
 from assets import store
 from ingestion.errors import Malformed
-from ingestion.models import RawPayload, Reject, Sighting
-from ingestion.normalizing import keep_rejects
+from ingestion.models import RawPayload, Reject
+from ingestion.normalizing import keep_rejects, keep_sightings
 from ingestion.parsing import Parsed, fingerprint, parse
 
 
@@ -38,7 +38,7 @@ def replay(pages: Iterator[RawPayload], dry_run: bool = False) -> Iterator[Repla
                 merged = store.merge(payload.source, parsed.records, payload.pk)
                 close_rejects(payload, parsed)
                 keep_rejects(payload, parsed.rejects)
-                Sighting.objects.update_or_create(payload=payload, defaults={"listing_ids": list(merged.listing_ids)})
+                keep_sightings({payload.pk: merged.listing_ids})
                 if dry_run:
                     transaction.set_rollback(True)
             done.inserted += merged.inserted

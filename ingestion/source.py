@@ -89,6 +89,10 @@ class Http(Protocol):
         """One GET below the source's base URL. Raises Unavailable, Refused."""
         ...
 
+    def ahead(self, path: str, params: Mapping[str, str | int] | None = None) -> None:
+        """The GET that comes next is under way while its caller is at work; `get` of the same waits for it."""
+        ...
+
     def download(self, url: str) -> HttpFile:
         """A whole body into a temporary file, never in memory. Raises Unavailable, Refused."""
         ...

@@ -11,7 +11,7 @@ import logging
 import random
 from contextlib import suppress
 from datetime import timedelta
-from functools import partial
+from time import monotonic
 from typing import Any
 
 from celery import Task, shared_task
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 #: database, and the reconciler sends them.
 LONGEST_COUNTDOWN = 60.0
 LONGEST_BACKOFF = 600.0
+#: Seconds within which stored pages are announced together.
+TOGETHER = 0.2
 
 
 class CarefulTask(Task):
@@ -102,15 +104,43 @@ def start(slug: str) -> None:
 
 @shared_task(bind=True, base=PageTask, max_retries=None)
 def fetch(self: PageTask, run_id: int) -> None:
-    """The rest of the run's sweep is stored, and each page is sent to be normalized."""
-    carry(run_id, on_page=partial(send, normalize))
+    """The rest of the run's sweep is stored, and its pages are sent to be normalized."""
+    with Announced() as pages:
+        carry(run_id, on_page=pages.stored)
+
+
+class Announced:
+    """Pages that are stored in quick succession are announced together: whoever normalizes the first takes them all."""
+
+    def __init__(self) -> None:
+        self.waiting: int | None = None
+        """The first page that nobody was told of."""
+        self.told_at = -TOGETHER
+
+    def stored(self, page_id: int) -> None:
+        self.waiting = self.waiting or page_id
+        if monotonic() - self.told_at >= TOGETHER:
+            self.tell()
+
+    def tell(self) -> None:
+        if self.waiting is not None:
+            send(normalize, self.waiting)
+            self.waiting, self.told_at = None, monotonic()
+
+    def __enter__(self) -> Announced:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tell()
 
 
 @shared_task(bind=True, base=PageTask, max_retries=10)
 def normalize(self: PageTask, page_id: int) -> None:
-    """The page's records are in the tables."""
+    """The page's records are in the tables, and those of the pages of its run that wait behind it, or soon will be."""
     with about(page_id=page_id):
         normalizing.normalize(page_id)
+        if (behind := normalizing.waiting_behind(page_id)) is not None:
+            send(normalize, behind)
 
 
 @shared_task(bind=True, base=CarefulTask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -36,7 +37,7 @@ def expected(source: Source, one, now: datetime) -> tuple:
         source.enabled,
     )
     *figures, used, left_out, quotes, at, until = pricing.columns(consensus([quote], now), 1)
-    return (*figures, used.adapted, left_out.adapted, quotes, at, until, one.symbol, one.name)
+    return (*figures, json.loads(used), json.loads(left_out), quotes, at, until, one.symbol, one.name)
 
 
 def priced(one) -> tuple:

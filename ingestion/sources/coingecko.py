@@ -63,26 +63,29 @@ def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page]:
     per_page = min(PER_PAGE, options.coins)
     last = -(-options.coins // per_page)
     while True:
-        response = http.get(
-            "/coins/markets",
-            {
-                "vs_currency": "usd",
-                "order": "market_cap_desc",
-                "per_page": per_page,
-                "page": number_of_page,
-                "precision": "full",
-            },
-        )
+        response = http.get("/coins/markets", markets(per_page, number_of_page))
         here, broken, records = str(number_of_page), "", 0
         try:
             records = len(raw_items(response.body))
         except Malformed as error:
             broken = str(error)
         after = None if records < per_page or number_of_page >= last else str(number_of_page + 1)
+        if after and not broken:
+            http.ahead("/coins/markets", markets(per_page, number_of_page + 1))
         yield Page.of(response, cursor=here if broken else after, records=records, broken=broken)
         if after is None or broken:
             return
         number_of_page += 1
+
+
+def markets(per_page: int, page: int) -> dict[str, str | int]:
+    return {
+        "vs_currency": "usd",
+        "order": "market_cap_desc",
+        "per_page": per_page,
+        "page": page,
+        "precision": "full",
+    }
 
 
 def parse(item: Item) -> AssetRecord:

@@ -1,0 +1,206 @@
+"""Writes down what a resolution says: assets, listings, candidates and events are as it has them, set-based.
+
+An asset's slug is its anchor listing's id, so a listing that moves takes nobody's id with it, and `source:id` always
+leads to the asset that holds that listing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+from django.db import connection
+
+from assets.copying import array_of, array_of_numbers, copy_rows, stage
+from assets.identity import Listing, Resolution, asset_id
+from assets.models import Event, Source
+
+
+class Stored(NamedTuple):
+    """Where a listing is now."""
+
+    listing_id: int
+    asset_id: int
+    slug: str
+    symbol: str
+    name: str
+
+
+@dataclass(slots=True)
+class Placement:
+    """What a resolution asks to be written: for each group its asset, None where one is to be made."""
+
+    groups: list[tuple[list[Listing], str]]
+    asset_ids: list[int | None]
+
+
+def planned(around: Iterable[Listing], resolution: Resolution, stored: Mapping[str, Stored]) -> Placement:
+    """Which asset each group gets: the one that has its slug, else one of its members' that no other group has."""
+    by_key = {listing.key: listing for listing in around}
+    groups = [[by_key[key] for key in group] for group in resolution.groups]
+    named = [(group, asset_id(group)) for group in groups]
+    chosen: list[int | None] = []
+    for group, slug in named:
+        here = [stored[listing.key] for listing in group if listing.key in stored]
+        chosen.append(next((place.asset_id for place in here if place.slug == slug), None))
+    taken = {asset for asset in chosen if asset is not None}
+    for index, (group, _) in enumerate(named):
+        if chosen[index] is None:
+            free = sorted({stored[listing.key].asset_id for listing in group if listing.key in stored} - taken)
+            if free:
+                chosen[index] = free[0]
+                taken.add(free[0])
+    return Placement(named, chosen)
+
+
+def write(
+    around: Sequence[Listing], seeds: Sequence[Listing], resolution: Resolution, stored: dict[str, Stored]
+) -> set[int]:
+    """Assets, listings, candidates and events are as the resolution has them; the assets to price again.
+
+    `stored` afterwards holds every listing that is new, where it is now.
+    """
+    placement = planned(around, resolution, stored)
+    touched: set[int] = set()
+    with connection.cursor() as cursor:
+        assets = write_assets(cursor, placement, {place.asset_id: place.slug for place in stored.values()})
+        new, renamed, moved, explained = [], [], [], []
+        fresh = {listing.key for listing in seeds}
+        for (group, slug), asset in zip(placement.groups, assets, strict=True):
+            for listing in group:
+                place = stored.get(listing.key)
+                why = resolution.reasons.get(listing.key)
+                evidence = (why.method, round(why.confidence, 3), _json(why.reasons)) if why else ("", 1, "[]")
+                if place is None:
+                    new.append((listing, slug, asset, evidence))
+                    continue
+                if place.asset_id != asset:
+                    moved.append((place.listing_id, asset, *evidence))
+                    touched |= {place.asset_id, asset}
+                else:
+                    explained.append((place.listing_id, *evidence))
+                if listing.key in fresh:
+                    renamed.append((place.listing_id, listing.symbol, listing.name, array_of(listing.contracts)))
+                    touched.add(asset)
+        write_listings(cursor, new, stored)
+        if renamed:
+            stage(cursor, "renaming", "id bigint, symbol text, name text, contracts text[]", renamed)
+            cursor.execute(RENAME)
+        if explained:
+            stage(cursor, "explaining", "id bigint, method text, confidence numeric, reasons jsonb", explained)
+            cursor.execute(EXPLAIN)
+        if moved:
+            stage(cursor, "moving", "id bigint, asset_id bigint, method text, confidence numeric, reasons jsonb", moved)
+            cursor.execute(MOVE)
+            cursor.execute(MOVE_QUOTES)
+            cursor.execute(EMPTY, [array_of_numbers({place.asset_id for place in stored.values()})])
+            cursor.execute("DELETE FROM moving")
+        write_candidates(cursor, around, resolution, stored)
+    Event.objects.bulk_create(
+        [Event(listing_id=row[0], kind=Event.Kind.MOVED, detail=f"now asset {row[1]}") for row in moved]
+    )
+    return touched
+
+
+def write_assets(cursor: Any, placement: Placement, before: Mapping[int, str]) -> list[int]:
+    """Every group has its asset, called by its slug; their ids. `before`: what assets are called now."""
+    to_make, recalled = [], []
+    for (group, slug), asset in zip(placement.groups, placement.asset_ids, strict=True):
+        if asset is None:
+            to_make.append((slug, group[0]))
+        elif before[asset] != slug:
+            recalled.append((asset, slug))
+    if recalled:
+        cursor.execute(RECALL, [array_of_numbers(id_ for id_, _ in recalled), array_of(slug for _, slug in recalled)])
+    made = numbers(cursor, "assets_asset", len(to_make))
+    copy_rows(
+        cursor,
+        "assets_asset (id, slug, symbol, name, rank)",
+        [
+            (id_, slug, anchor.symbol, anchor.name, anchor.rank)
+            for id_, (slug, anchor) in zip(made, to_make, strict=True)
+        ],
+    )
+    unused = iter(made)
+    return [next(unused) if asset is None else asset for asset in placement.asset_ids]
+
+
+def write_listings(
+    cursor: Any,
+    new: Sequence[tuple[Listing, str, int, tuple[object, ...]]],
+    stored: dict[str, Stored],
+) -> None:
+    """Each new (listing, slug of its asset, asset, evidence) is there, and in `stored`."""
+    sources = dict(Source.objects.values_list("slug", "pk"))
+    new = sorted(new, key=lambda one: one[0].key)
+    rows = []
+    for id_, (listing, slug, asset, evidence) in zip(numbers(cursor, "assets_listing", len(new)), new, strict=True):
+        stored[listing.key] = Stored(id_, asset, slug, listing.symbol, listing.name)
+        contracts = array_of(listing.contracts)
+        source = sources[listing.source]
+        rows.append((id_, source, listing.source_asset_id, asset, listing.symbol, listing.name, contracts, *evidence))
+    copy_rows(cursor, f"assets_listing ({LISTING})", rows)
+
+
+def write_candidates(
+    cursor: Any, around: Iterable[Listing], resolution: Resolution, stored: Mapping[str, Stored]
+) -> None:
+    """The pairs in doubt among these listings are those of the resolution."""
+    ids = array_of_numbers(stored[listing.key].listing_id for listing in around)
+    cursor.execute(
+        "DELETE FROM assets_candidate WHERE a_id = ANY(%(ids)s::bigint[]) AND b_id = ANY(%(ids)s::bigint[])",
+        {"ids": ids},
+    )
+    pairs = {
+        tuple(sorted((stored[pair.a].listing_id, stored[pair.b].listing_id))): pair for pair in resolution.doubtful
+    }
+    copy_rows(
+        cursor,
+        "assets_candidate (a_id, b_id, score, reasons)",
+        [(*ids, round(pair.score, 3), _json(pair.reasons)) for ids, pair in pairs.items()],
+    )
+
+
+def numbers(cursor: Any, table: str, count: int) -> list[int]:
+    """So many ids of a table that nothing has."""
+    if not count:
+        return []
+    cursor.execute("SELECT pg_get_serial_sequence(%s, 'id')", [table])
+    cursor.execute("SELECT nextval(%s::regclass) FROM generate_series(1, %s)", [*cursor.fetchone(), count])
+    return [row[0] for row in cursor.fetchall()]
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+LISTING = "id, source_id, source_asset_id, asset_id, symbol, name, contracts, method, confidence, reasons"
+RECALL = """
+UPDATE assets_asset asset SET slug = new.slug, changed_at = clock_timestamp()
+FROM unnest(%s::bigint[], %s::text[]) new (id, slug) WHERE asset.id = new.id
+"""
+RENAME = """
+WITH new AS (DELETE FROM renaming RETURNING *)
+UPDATE assets_listing listing SET symbol = new.symbol, name = new.name, contracts = new.contracts
+FROM new WHERE listing.id = new.id
+"""
+EXPLAIN = """
+WITH new AS (DELETE FROM explaining RETURNING *)
+UPDATE assets_listing listing SET method = new.method, confidence = new.confidence, reasons = new.reasons
+FROM new WHERE listing.id = new.id
+AND (listing.method, listing.confidence, listing.reasons) IS DISTINCT FROM (new.method, new.confidence, new.reasons)
+"""
+MOVE = """
+UPDATE assets_listing listing SET
+    asset_id = new.asset_id, method = new.method, confidence = new.confidence, reasons = new.reasons
+FROM moving new WHERE listing.id = new.id
+"""
+MOVE_QUOTES = """
+UPDATE assets_quote quote SET asset_id = new.asset_id FROM moving new WHERE quote.listing_id = new.id
+"""
+EMPTY = """
+DELETE FROM assets_asset asset WHERE id = ANY(%s::bigint[])
+AND NOT EXISTS (SELECT FROM assets_listing listing WHERE listing.asset_id = asset.id)
+"""
