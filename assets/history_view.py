@@ -71,7 +71,7 @@ class AssetHistory(OfAsset):
             "next": following,
         }
         # Without the times asked for: those that the caller left open move with the clock.
-        return self.conditional(request, content, [*texts, to_json([gaps, whose])], None)
+        return self.conditional(request, content, ["\n".join(texts), to_json([gaps, whose])], None)
 
 
 def lines(kind: str, series: Sequence[Series], asked: Window) -> Iterable[bytes]:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from assets import backfilled, candles, history
 from assets.models import DayCandle, HourCandle, Listing, PricePoint, Source
 from assets.tests.factories import load, record
-from cryptoetl.demo import Fault
+from cryptoetl.demo import Fault, ProviderServer
+from cryptoetl.demo.coins import bundled_coins
 from ingestion import backfilling, retention
 from ingestion.errors import Malformed
 from ingestion.management.commands import backfill
@@ -25,8 +26,17 @@ from ingestion.models import BackfillPiece, CallMonth, RawBody, RawPayload
 from ingestion.registry import configured
 from ingestion.sources import coingecko_past, coinpaprika_past
 from ingestion.tests import crew
+from ingestion.tests.conftest import point_at
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+def provider(settings):
+    """Some coins: what is tested here goes coin by coin."""
+    with ProviderServer(bundled_coins()[:60]) as server:
+        point_at(server, settings)
+        yield server
 
 
 @pytest.fixture
@@ -106,7 +116,7 @@ def test_a_coin_may_be_named_by_its_asset(manage, known):
 def test_all_coins_when_none_is_named_the_largest_first(manage, known):
     manage("backfill", "coinpaprika", "--days", "3", "--yes")
     listed = Listing.objects.filter(source__slug="coinpaprika", delisted_at=None).order_by("quote__rank")
-    assert len(known.calls) == listed.count() > 50
+    assert len(known.calls) == listed.count() > 40
     assert known.calls[0].path.split("/")[-2] == listed.first().source_asset_id
 
 
@@ -168,11 +178,11 @@ def test_killed_in_the_middle_and_run_again_nothing_is_fetched_twice_and_nothing
     finally:
         crowd.stop()
     known.heal()
-    assert 0 < BackfillPiece.objects.count() < 12, crowd
+    assert 0 < BackfillPiece.objects.count() < 12
     said = manage(*command)
     assert said.code == 0, said
     often = asked(known)
-    assert set(often) == {*often} and len(often) == 12
+    assert len(often) == 12
     # At most the call that each kill cut off was made again.
     assert sum(often.values()) <= 12 + 2
     kept = BackfillPiece.objects.values_list("listing", "interval", "begin", "end")
