@@ -90,13 +90,14 @@ SUMMARY = ENVELOPE | {
         },
     }
 }
-HISTORY = ENVELOPE | {
+CANDLES = ENVELOPE | {
     "asset_id": "bitcoin",
     "interval": "1h",
-    "from": "2026-11-01T11:00:00Z",
-    "to": "2026-11-01T12:00:00Z",
+    "from": "2026-11-01T10:00:00Z",
+    "to": "2026-11-01T12:30:00Z",
     "source": "coingecko",
     "derived": True,
+    "derived_from": "our own observations, and backfilled points where a candle counts them",
     "data": [
         {
             "start": "2026-11-01T11:00:00Z",
@@ -106,7 +107,43 @@ HISTORY = ENVELOPE | {
             "low": 67990.01,
             "close": 68123.45,
             "count": 3,
+            "backfilled": 0,
+            "last_at": "2026-11-01T11:59:31.204Z",
             "closed": True,
+        },
+        {
+            "start": "2026-11-01T12:00:00Z",
+            "end": "2026-11-01T13:00:00Z",
+            "open": 68150,
+            "high": 68150,
+            "low": 68150,
+            "close": 68150,
+            "count": 1,
+            "backfilled": 0,
+            "last_at": "2026-11-01T12:19:02.71Z",
+            "closed": False,
+        },
+    ],
+    "gaps": [{"from": "2026-11-01T10:00:00Z", "to": "2026-11-01T11:00:00Z", "source": "coingecko"}],
+    "next": None,
+}
+POINTS = ENVELOPE | {
+    "asset_id": "bitcoin",
+    "interval": "raw",
+    "from": "2026-11-01T11:00:00Z",
+    "to": "2026-11-01T12:00:00Z",
+    "source": None,
+    "derived": False,
+    "derived_from": None,
+    "data": [
+        {
+            "observed_at": "2026-11-01T11:59:31.204Z",
+            "source": "coingecko",
+            "source_asset_id": "bitcoin",
+            "price_usd": 68123.45,
+            "market_cap": 1345678901234,
+            "volume_24h": 23456789012,
+            "origin": "observed",
         }
     ],
     "gaps": [],

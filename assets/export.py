@@ -26,8 +26,8 @@ OPTIONS = "-c statement_timeout=3600000 -c enable_hashjoin=off -c enable_sort=of
 FREE = threading.BoundedSemaphore(AT_A_TIME)
 
 TEXTS = ("asset_id", "symbol", "name", "source", "source_asset_id")
-#: One cell of a spreadsheet is a formula when it begins with one of these.
-HARMLESS = "CASE WHEN {0} ~ '^[=+@\\t\\r\\n-]' THEN '''' || {0} ELSE {0} END AS {0}"
+#: One cell of a spreadsheet is a formula when it begins with one of these: the text, and a quote before it then.
+HARMLESS = "CASE WHEN {0} ~ '^[=+@\\t\\r\\n-]' THEN '''' || {0} ELSE {0} END"
 
 
 def copy_sql(kind: str, where: str, needs: str, order: str) -> str:
@@ -36,24 +36,31 @@ def copy_sql(kind: str, where: str, needs: str, order: str) -> str:
         f"""SELECT {DATA_COLUMNS} FROM {DATA.source} {" ".join(DATA_JOINS.values())} WHERE {where} ORDER BY {order}"""
     )
     if kind == "ndjson":
-        # JSON holds no control character, so as CSV with these two no line is quoted or escaped.
-        as_it_is = "FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02'"
-        return f"COPY (SELECT row_to_json(shown)::text FROM ({everything}) shown) TO STDOUT ({as_it_is})"
+        return copy(kind, everything)
     cells = ", ".join(
-        HARMLESS.format(name)
+        f"{HARMLESS.format(name)} AS {name}"
         if name in TEXTS
         else f"{name}::text AS {name}"
         if name in ("is_stale", "delisted")
         else name
         for name in DATA.fields
     )
-    return f"COPY (SELECT {cells} FROM ({everything}) shown) TO STDOUT (FORMAT csv, HEADER)"
+    return copy(kind, f"SELECT {cells} FROM ({everything}) shown")
+
+
+def copy(kind: str, rows: str) -> str:
+    """COPY of what the statement finds, a line each."""
+    if kind == "ndjson":
+        # JSON holds no control character, so as CSV with these two no line is quoted or escaped.
+        as_it_is = "FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02'"
+        return f"COPY (SELECT row_to_json(shown)::text FROM ({rows}) shown) TO STDOUT ({as_it_is})"
+    return f"COPY ({rows}) TO STDOUT (FORMAT csv, HEADER)"
 
 
 class Export:
     """The bytes of a COPY, as they come. Iterate it once; `close` may come at any time, from any thread."""
 
-    def __init__(self, sql: str, values: list[Any]) -> None:
+    def __init__(self, sql: str, values: list[Any] | dict[str, Any]) -> None:
         if not FREE.acquire(blocking=False):
             raise Unserved(f"{AT_A_TIME} exports are under way already; try again when one has ended.")
         self._error: BaseException | None = None

@@ -1,7 +1,9 @@
 """Reads an asset's history: the points as its sources observed them, or open, high, low and close of each interval.
 
 Candles are derived from our own points and say so. They follow one source's series: a price that jumps between two
-sources is no movement of the market. What is missing is reported as a gap, never filled in.
+sources is no movement of the market. What is missing is reported as a gap, never filled in. Hours and days are kept
+ready (`assets.candles`); those that new points are not in yet, and the ends of a window that begins or ends within one,
+are made from the points, so that an answer is exact at any time.
 """
 
 from __future__ import annotations
@@ -13,12 +15,18 @@ from typing import Any
 
 from django.db import connection
 
+from assets.candles import COLUMNS, OF_POINTS
 from assets.consensus import INTERVALS_FRESH
 from assets.errors import Invalid
+from assets.export import HARMLESS, copy
+from assets.models import Source
 from assets.parameters import Asked, Parameter, choice, moment, text
 from assets.tables import iso, source_label, source_name, source_slug
 
 INTERVALS = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
+#: Where candles are kept ready.
+KEPT = {"1h": "assets_candle_hour", "1d": "assets_candle_day"}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What is shown when the caller doesn't say since when.
 USUAL = {"raw": timedelta(days=1), "5m": timedelta(days=1), "1h": timedelta(days=30), "1d": timedelta(days=365)}
 AT_MOST = 10_000
@@ -50,6 +58,8 @@ class Series:
     listing_id: int
     source: str
     every: timedelta
+    due: Sequence[int] = ()
+    """Pages of the source whose points are not in the candles yet."""
 
 
 def window(asked: Asked) -> Window:
@@ -57,7 +67,8 @@ def window(asked: Asked) -> Window:
     interval = asked["interval"]
     try:
         end = asked["to"] or datetime.now(UTC)
-        begin = asked["from"] or end - USUAL[interval]
+        # What the caller left open begins with a whole candle.
+        begin = asked["from"] or floor(end - USUAL[interval], INTERVALS.get(interval, timedelta(microseconds=1)))
     except OverflowError:
         raise Invalid({"to": "lies before all history"}) from None
     if begin >= end:
@@ -69,36 +80,81 @@ def window(asked: Asked) -> Window:
     return Window(interval, begin, end, asked["source"] and source_slug(asked["source"]))
 
 
-def series_of(asset_id: int) -> list[Series]:
-    """The asset's listings, the best-ranked source's first."""
+def series_of(asset_id: int, source: str | None) -> list[Series]:
+    """The asset's listings, the best-ranked source's first; of that source alone where one is named.
+
+    Raises Invalid for one that there isn't.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            """SELECT l.id, s.slug, s.interval_seconds FROM assets_listing l JOIN assets_source s ON s.id = l.source_id
-               WHERE l.asset_id = %s ORDER BY s.identity_rank, s.slug, l.source_asset_id""",
-            [asset_id],
+            """SELECT l.id, s.slug, s.interval_seconds * interval '1 second',
+                      ARRAY(SELECT page_id FROM assets_candle_due due WHERE due.source_id = s.id)
+               FROM assets_listing l JOIN assets_source s ON s.id = l.source_id
+               WHERE l.asset_id = %s AND coalesce(s.slug = %s, true)
+               ORDER BY s.identity_rank, s.slug, l.source_asset_id""",
+            [asset_id, source],
         )
-        return [Series(listing, slug, timedelta(seconds=every)) for listing, slug, every in cursor.fetchall()]
+        found = [Series(*row) for row in cursor.fetchall()]
+    if not found and source is not None:
+        known = Source.objects.order_by("slug").values_list("slug", flat=True)
+        if source not in known:
+            raise Invalid({"source": "must be one of " + ", ".join(known)})
+    return found
 
 
+#: Points of a window as they are shown: `origin` tells what we observed from what a source said of its past.
+SHOWN = f"""
+SELECT {iso("found.observed_at")} AS observed_at, {source_name("s")} AS source, shown_id AS source_asset_id,
+       found.price_usd, found.market_cap, found.volume_24h,
+       CASE WHEN found.page_id IS NULL THEN 'backfilled' ELSE 'observed' END AS origin"""
+IN_WINDOW = "listing_id = ANY(%s) AND observed_at >= %s AND observed_at < %s"
+OF_LISTING = "JOIN assets_listing l ON l.id = found.listing_id JOIN assets_source s ON s.id = l.source_id"
 POINTS = f"""
 SELECT row_to_json(shown)::text, found.observed_at, found.listing_id
-FROM (SELECT observed_at, listing_id, price_usd, market_cap, volume_24h FROM assets_price_point
-      WHERE listing_id = ANY(%s) AND observed_at >= %s AND observed_at < %s
+FROM (SELECT * FROM assets_price_point WHERE {IN_WINDOW}
       ORDER BY observed_at, listing_id LIMIT {AT_MOST + 1}) found
-JOIN assets_listing l ON l.id = found.listing_id
-JOIN assets_source s ON s.id = l.source_id
-CROSS JOIN LATERAL (SELECT {iso("found.observed_at")} AS observed_at, {source_name("s")} AS source, l.source_asset_id,
-                           found.price_usd, found.market_cap, found.volume_24h) shown
+{OF_LISTING}
+CROSS JOIN LATERAL ({SHOWN.replace("shown_id", "l.source_asset_id")}) shown
 ORDER BY found.observed_at, found.listing_id
 """
-CANDLES = """
-SELECT date_bin(%s::interval, observed_at, 'epoch') AS start,
-       (array_agg(price_usd ORDER BY observed_at))[1] AS open, max(price_usd) AS high, min(price_usd) AS low,
-       (array_agg(price_usd ORDER BY observed_at DESC))[1] AS close, count(*) AS count
+#: Candles of so many spans, each of which lies within one bucket.
+OF_SPANS = f"""
+SELECT date_bin(%(length)s, span.begin, 'epoch') AS start, made.*
+FROM spans span
+CROSS JOIN LATERAL (
+    SELECT {OF_POINTS} FROM assets_price_point
+    WHERE listing_id = %(listing)s AND observed_at >= span.begin AND observed_at < span.finish
+) made
+WHERE made.count > 0"""
+CANDLES = f"""
+SELECT date_bin(%(length)s, observed_at, 'epoch') AS start, {OF_POINTS}
 FROM assets_price_point
-WHERE listing_id = %s AND observed_at >= %s AND observed_at < %s
+WHERE listing_id = %(listing)s AND observed_at >= %(begin)s AND observed_at < %(end)s
 GROUP BY start ORDER BY start
 """
+#: As CANDLES: kept ones from %(first)s to %(last)s, but for those that pages are due for; these, and the ends of the
+#: window, from the points.
+KEPT_CANDLES = f"""
+WITH late AS MATERIALIZED (
+    SELECT DISTINCT date_bin(%(length)s, observed_at, 'epoch') AS start FROM assets_price_point
+    WHERE %(any_due)s AND listing_id = %(listing)s AND observed_at >= %(first)s AND observed_at < %(last)s
+      AND page_id = ANY(%(due)s)
+), spans AS (
+    SELECT start AS begin, start + %(length)s AS finish FROM late
+    UNION ALL SELECT * FROM unnest(%(begins)s::timestamptz[], %(finishes)s::timestamptz[])
+)
+SELECT start, {", ".join(COLUMNS)} FROM kept_table
+WHERE listing_id = %(listing)s AND start >= %(first)s AND start < %(last)s AND start NOT IN (SELECT start FROM late)
+UNION ALL {OF_SPANS}
+ORDER BY start
+"""
+CANDLE_SHOWN = f"""
+FROM ({{candles}}) candle CROSS JOIN LATERAL (
+    SELECT {iso("candle.start")} AS start, {iso("candle.start + %(length)s")} AS "end",
+           candle.open, candle.high, candle.low, candle.close, candle.count, candle.backfilled,
+           {iso("candle.last_at")} AS last_at,
+           (candle.start >= %(begin)s AND candle.start + %(length)s <= least(%(end)s, now())) AS closed
+) shown ORDER BY candle.start"""
 
 
 def points(series: Sequence[Series], asked: Window) -> tuple[list[str], datetime | None, list[dict[str, Any]]]:
@@ -121,33 +177,78 @@ def points(series: Sequence[Series], asked: Window) -> tuple[list[str], datetime
     return [row[0] for row in found], beyond, gaps
 
 
-def candles(
-    series: Sequence[Series], asked: Window, now: datetime
-) -> tuple[Series | None, list[dict[str, Any]], list[dict[str, Any]]]:
-    """(whose points, candles, gaps): of the first of the series that has a point in the window."""
-    length = INTERVALS[asked.interval]
+def copy_of_points(kind: str, series: Sequence[Series], asked: Window) -> tuple[str, list[Any]]:
+    """(COPY of all points of the window as they are shown, its values)."""
+    own = "l.source_asset_id"
+    shown = SHOWN.replace("shown_id", HARMLESS.format(own) if kind == "csv" else own)
+    rows = f"""{shown} FROM assets_price_point found {OF_LISTING} WHERE {IN_WINDOW}
+               ORDER BY found.observed_at, found.listing_id"""
+    return copy(kind, rows), [[one.listing_id for one in series], asked.begin, asked.end]
+
+
+def candles(series: Sequence[Series], asked: Window) -> tuple[Series | None, list[str], list[dict[str, Any]]]:
+    """(whose points, candles as JSON, gaps): of the first of the series that has a point in the window."""
     for one in series:
+        sql, values = candles_of(one, asked)
         with connection.cursor() as cursor:
-            cursor.execute(CANDLES, [asked.interval, one.listing_id, asked.begin, asked.end])
-            found = cursor.fetchall()
-        if not found:
-            continue
-        made, gaps = [], []
-        for position, (start, opening, high, low, close, count) in enumerate(found):
-            end = start + length
-            made.append(
-                {
-                    "start": start,
-                    "end": end,
-                    "open": opening,
-                    "high": high,
-                    "low": low,
-                    "close": close,
-                    "count": count,
-                    "closed": end <= now and start >= asked.begin and end <= asked.end,
-                }
+            cursor.execute(
+                f"SELECT row_to_json(shown)::text, candle.start, now() {CANDLE_SHOWN.format(candles=sql)}", values
             )
-            if position and found[position - 1][0] + length < start:
-                gaps.append({"from": found[position - 1][0] + length, "to": start, "source": source_label(one.source)})
-        return one, made, gaps
+            if found := cursor.fetchall():
+                return one, [row[0] for row in found], gaps_between([row[1] for row in found], one, asked, found[0][2])
     return None, [], []
+
+
+def copy_of_candles(kind: str, one: Series, asked: Window) -> tuple[str, dict[str, Any]]:
+    """(COPY of the candles as they are shown, its values)."""
+    sql, values = candles_of(one, asked)
+    values["label"] = source_label(one.source)
+    shown = CANDLE_SHOWN.format(candles=sql)
+    if kind == "csv":
+        # COPY would write t and f.
+        shown = shown.replace(") AS closed", ")::text AS closed")
+    return copy(kind, f"SELECT shown.*, %(label)s AS source {shown}"), values
+
+
+def candles_of(one: Series, asked: Window) -> tuple[str, dict[str, Any]]:
+    """SQL of (start, *COLUMNS) of every bucket that has a point within the window, in order, and its values."""
+    length = INTERVALS[asked.interval]
+    values: dict[str, Any] = {"length": length, "listing": one.listing_id, "begin": asked.begin, "end": asked.end}
+    if asked.interval not in KEPT:
+        return CANDLES, values
+    first, last, ends = whole(asked, length)
+    begins, finishes = [begin for begin, _ in ends], [finish for _, finish in ends]
+    values |= {"first": first, "last": last, "begins": begins, "finishes": finishes}
+    values |= {"due": list(one.due), "any_due": bool(one.due)}
+    return KEPT_CANDLES.replace("kept_table", KEPT[asked.interval]), values
+
+
+def floor(moment: datetime, length: timedelta) -> datetime:
+    """The beginning of the bucket that holds it."""
+    return moment - (moment - EPOCH) % length
+
+
+def whole(asked: Window, length: timedelta) -> tuple[datetime, datetime, list[tuple[datetime, datetime]]]:
+    """(first, last, ends): whole buckets lie from `first` to `last`; `ends` are what the window has beside them."""
+    first, last = floor(asked.begin, length), floor(asked.end, length)
+    if first < asked.begin and first == last:
+        return last, last, [(asked.begin, asked.end)]
+    ends = []
+    if first < asked.begin:
+        first += length
+        ends.append((asked.begin, first))
+    if last < asked.end:
+        ends.append((last, asked.end))
+    return first, last, ends
+
+
+def gaps_between(starts: Sequence[datetime], one: Series, asked: Window, now: datetime) -> list[dict[str, Any]]:
+    """Where buckets of the window have no point: before the first, between two, and after the last up to now."""
+    length = INTERVALS[asked.interval]
+    end = max(min(asked.end, floor(now, length)), starts[-1] + length)
+    edges = [asked.begin, *(moment for start in starts for moment in (start, start + length)), end]
+    return [
+        {"from": left, "to": right, "source": source_label(one.source)}
+        for left, right in zip(edges[::2], edges[1::2], strict=True)
+        if left < right
+    ]

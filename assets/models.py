@@ -2,9 +2,11 @@
 
     Asset 1 ──< Listing 1 ── 1 Quote          one real-world coin, its ids at the sources, each source's current word
                    └──< PricePoint            every word kept, partitioned by month of observation
+                   └──< HourCandle, DayCandle the points of an hour and of a day; CandleDue: pages not yet in them
     Candidate, Decision                       pairs in doubt, and what a person said of them
 
-Only `assets.store` writes assets, listings, quotes and points; only people (admin, commands) write decisions.
+Only `assets.store` writes assets, listings, quotes and observed points, `assets.backfilled` points of a source's own
+history, `assets.candles` candles; only people (admin, commands) write decisions.
 Every number is an exact decimal of any size; null means that the source did not say.
 """
 
@@ -206,11 +208,57 @@ class PricePoint(models.Model):
     price_usd = Figure(null=False)
     market_cap = Figure()
     volume_24h = Figure()
-    page_id = models.BigIntegerField(null=True, help_text="The raw payload it came from.")
+    page_id = models.BigIntegerField(
+        null=True, help_text="The raw payload it came from; null: not observed by us, but backfilled from its history."
+    )
 
     class Meta:
         managed = False
         db_table = "assets_price_point"
+
+
+class Candle(models.Model):
+    """What the price points of one listing in one bucket (UTC) make: see `assets.candles`, which alone writes it."""
+
+    pk = models.CompositePrimaryKey("listing_id", "start")
+    listing = models.ForeignKey(Listing, models.DO_NOTHING, related_name="+", db_constraint=False)
+    start = models.DateTimeField()
+    open = Figure(null=False)
+    high = Figure(null=False)
+    low = Figure(null=False)
+    close = Figure(null=False)
+    count = models.IntegerField(help_text="Points in it.")
+    backfilled = models.IntegerField(help_text="Those of them that come from the source's own history.")
+    last_at = models.DateTimeField(help_text="Of the last point in it.")
+
+    class Meta:
+        abstract = True
+
+
+class HourCandle(Candle):
+    """An hour. Partitioned by month, and dropped with the points of that month."""
+
+    class Meta:
+        managed = False
+        db_table = "assets_candle_hour"
+
+
+class DayCandle(Candle):
+    """A day. Kept when its points are gone."""
+
+    class Meta:
+        managed = False
+        db_table = "assets_candle_day"
+
+
+class CandleDue(models.Model):
+    """A page whose points are not in the candles yet: written with the points, deleted with the candles written."""
+
+    source = models.ForeignKey(Source, models.CASCADE, related_name="+", db_index=False)
+    page_id = models.BigIntegerField()
+
+    class Meta:
+        db_table = "assets_candle_due"
 
 
 class Candidate(models.Model):

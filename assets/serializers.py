@@ -209,13 +209,18 @@ class PointSerializer(serializers.Serializer):
     price_usd = Number(required=False)
     market_cap = Number(required=False)
     volume_24h = Number(required=False)
-    start = serializers.DateTimeField(required=False)
-    end = serializers.DateTimeField(required=False)
+    origin = serializers.ChoiceField(
+        ["observed", "backfilled"], required=False, help_text="Observed by us, or what the source says of its past."
+    )
+    start = serializers.DateTimeField(required=False, help_text="Inclusive; whole hours and days of UTC.")
+    end = serializers.DateTimeField(required=False, help_text="Exclusive.")
     open = Number(required=False)
     high = Number(required=False)
     low = Number(required=False)
     close = Number(required=False)
     count = serializers.IntegerField(required=False, help_text="Points in it.")
+    backfilled = serializers.IntegerField(required=False, help_text="Those that come from the source's own history.")
+    last_at = serializers.DateTimeField(required=False, help_text="Of the last point in it.")
     closed = serializers.BooleanField(required=False, help_text="False while it isn't over, or isn't wholly asked for.")
 
 
@@ -233,6 +238,7 @@ class HistorySerializer(EnvelopeSerializer):
     to = time("Exclusive.")
     source = words("Whose series the candles follow; null for raw points of every source.", nullable=True)
     derived = serializers.BooleanField(help_text="Candles are made of our own points, not taken from an exchange.")
+    derived_from = words("What candles are made of; null for raw points.", nullable=True)
     data = PointSerializer(many=True)
     gaps = GapSerializer(many=True, help_text="Where points are missing; nothing is filled in.")
     next = serializers.URLField(allow_null=True, help_text="Where it goes on when there are more than 10,000 points.")

@@ -1,4 +1,4 @@
-"""The only writer of listings, quotes and price points: COPY, and one set-based merge of what was known before.
+"""The only writer of listings, quotes and observed points: COPY, and one set-based merge of what was known before.
 
 Guards, whatever the order in which pages are merged and however often: an older observation never overwrites a newer
 one; of two with one time the later page wins; a record equal to what is stored writes nothing; a price point exists
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 from django.db import connection
 
-from assets import pricing
+from assets import candles, pricing
 from assets.copying import array_of, copy_rows, stage
 from assets.hashing import hash64
 from assets.matching import place
@@ -62,8 +62,9 @@ WITH newest AS (
     ON CONFLICT (listing_id, observed_at) DO UPDATE SET
         price_usd = excluded.price_usd, market_cap = excluded.market_cap, volume_24h = excluded.volume_24h,
         page_id = excluded.page_id
-    WHERE (point.price_usd, point.market_cap, point.volume_24h)
-              IS DISTINCT FROM (excluded.price_usd, excluded.market_cap, excluded.volume_24h)
+    -- A point without a page was backfilled: an observation takes its place, whatever it says.
+    WHERE (point.page_id IS NULL OR (point.price_usd, point.market_cap, point.volume_24h)
+              IS DISTINCT FROM (excluded.price_usd, excluded.market_cap, excluded.volume_24h))
       AND excluded.page_id >= coalesce(point.page_id, 0)
     RETURNING listing_id, observed_at
 ), emptied AS (
@@ -149,6 +150,7 @@ def merge_pages(source: Source, pages: Mapping[int, Sequence[tuple[int, AssetRec
         add_quotes(source, [word for word in words if word.record[0] in fresh], known, merged)
         touched |= change_quotes(source, [word for word in words if word.record[0] not in fresh], known, merged)
         pricing.reprice(touched)
+        candles.due(source.pk, (page_id for page_id, page in merged.items() if page.inserted or page.updated))
     for page_id, records in pages.items():
         page = merged[page_id]
         page.unchanged = len(records) - page.inserted - page.updated

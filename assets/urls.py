@@ -1,7 +1,8 @@
 """The addresses of what we know about assets. (/data/{id} shows a row's provenance: see `ingestion.urls`.)"""
 
+from assets.history_view import AssetHistory
 from assets.reading import at
-from assets.views import AssetDetail, AssetHistory, Assets, Data, DataSummary
+from assets.views import AssetDetail, Assets, Data, DataSummary
 
 urlpatterns = [
     *at("data", Data.as_view(), "data"),

@@ -1,36 +1,35 @@
-"""/data, /assets and history. A view reads the parameters, asks a selector and wraps the answer."""
+"""/data and /assets. A view reads the parameters, asks a selector and wraps the answer."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-import orjson
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assets import filters, history, selectors, unified
+from assets import filters, selectors, unified
 from assets.errors import Invalid
-from assets.examples import ASSET, DATA_PAGE, HISTORY, SUMMARY
+from assets.examples import ASSET, DATA_PAGE, SUMMARY
 from assets.export import Export, copy_sql
 from assets.filters import ASSET_FILTERS, ASSET_PARAMETERS, DATA_FILTERS, DATA_PARAMETERS
-from assets.pagination import address, neighbours, place
+from assets.pagination import neighbours, place
 from assets.parameters import Asked
 from assets.reading import Reading
-from assets.renderers import BrowsableAPIRenderer, CSVRenderer, JSONRenderer, NDJSONRenderer, to_json, utc
+from assets.renderers import BrowsableAPIRenderer, CSVRenderer, JSONRenderer, NDJSONRenderer, to_json
 from assets.selectors import Rows
 from assets.serializers import (
     AssetDetailSerializer,
     AssetPageSerializer,
     DataPageSerializer,
-    HistorySerializer,
     SummarySerializer,
 )
-from assets.tables import ASSETS, DATA, Table, source_label
+from assets.tables import ASSETS, DATA, Table
 
 
 class ListReading(Reading):
@@ -84,11 +83,7 @@ class Data(ListReading):
         direction = "DESC" if here.descending else "ASC"
         order = f"{DATA.fields[here.field].sql} {direction} NULLS LAST, {DATA.key}"
         content: Any = [] if request.method == "HEAD" else Export(copy_sql(kind, where, needs, order), values)
-        response = StreamingHttpResponse(content, content_type=f"{request.accepted_renderer.media_type}; charset=utf-8")
-        name = f"cryptoetl-data-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.{kind}"
-        response["Content-Disposition"] = f'attachment; filename="{name}"'
-        response["Cache-Control"] = "no-store"
-        return response
+        return as_file(request, content, "data")
 
     @staticmethod
     def row_address(row: dict[str, Any]) -> str:
@@ -125,6 +120,16 @@ class Assets(ListReading):
         rows = unified.assets_page(place(asked, "rank"), found)
         more = {"ambiguous": selectors.is_ambiguous(asked["symbol"])} if asked["symbol"] else {}
         return self.listed(request, asked, rows, selectors.total(ASSETS, asked, found), **more)
+
+
+def as_file(request: Request, content: Iterable[bytes], what: str) -> StreamingHttpResponse:
+    """The lines as a file of the form that was asked for."""
+    renderer = request.accepted_renderer
+    response = StreamingHttpResponse(content, content_type=f"{renderer.media_type}; charset=utf-8")
+    name = f"cryptoetl-{what}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.{renderer.format}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 class OfAsset(Reading):
@@ -169,49 +174,3 @@ class AssetDetail(OfAsset):
             raise NotFound(f"There is no asset {asset_id[:200]!r}.")
         text, modified = shown
         return self.conditional(request, {"data": text}, [to_json(text)], modified)
-
-
-class AssetHistory(OfAsset):
-    """The asset's price as its sources observed it, or as candles made of that: `from` inclusive, `to` exclusive.
-
-    Gaps are named, not filled; a candle that isn't over, or isn't wholly asked for, has `closed: false`.
-    """
-
-    summary = "An asset's history"
-    parameters = history.PARAMETERS
-    serializer_class = HistorySerializer
-    examples: ClassVar = {"An hour": HISTORY}
-
-    def get(self, request: Request, asset_id: str) -> HttpResponse:
-        asked = self.asked(request)
-        key = self.found(request, asset_id, "/history")
-        if isinstance(key, Response):
-            return key
-        window = history.window(asked)
-        series = history.series_of(key)
-        if window.source is not None:
-            series = [one for one in series if one.source == window.source]
-        following: str | None = None
-        data: list[Any]
-        if window.interval == "raw":
-            texts, beyond, gaps = history.points(series, window)
-            data = [orjson.Fragment(text) for text in texts]
-            whose = window.source
-            if beyond is not None:
-                following = address(request, asked.sent, {"from": utc(beyond), "to": utc(window.end)})
-        else:
-            chosen, data, gaps = history.candles(series, window, datetime.now(UTC))
-            whose = chosen.source if chosen else window.source
-        content = {
-            "asset_id": asset_id,
-            "interval": window.interval,
-            "from": window.begin,
-            "to": window.end,
-            "source": whose and source_label(whose),
-            "derived": window.interval != "raw",
-            "data": data,
-            "gaps": gaps,
-            "next": following,
-        }
-        # Without the times asked for: those that the caller left open move with the clock.
-        return self.conditional(request, content, [to_json([data, gaps, whose])], None)

@@ -1,7 +1,8 @@
 """How fast ingestion is, against what PostgreSQL can take and against what one would take instead.
 
     make bench              some two minutes
-    SIZE=full make bench    200,000 records, 5 million rows of CSV, 10 million price points that are there already
+    SIZE=full make bench    200,000 records, 5 million rows of CSV, 10 million price points that are there already, 20
+                            million of history
 
 Every figure that a ratio is made of is measured in this one run, on a PostgreSQL of its own that is durable as a user's
 is. Prints a table, and writes bench.json and docs/performance.svg.
@@ -26,7 +27,9 @@ ROOT = Path(__file__).parent.parent
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description="Measures ingestion.")
     parser.add_argument("--size", choices=SIZES, default=os.environ.get("SIZE", "small"))
-    parser.add_argument("--only", default="", help="the names of some of the parts: loads, workers, csv, crowded")
+    parser.add_argument(
+        "--only", default="", help="the names of some of the parts: loads, workers, csv, crowded, history"
+    )
     options = parser.parse_args()
     servers = Throwaway()
     servers.start()
@@ -59,11 +62,12 @@ def measured(size: Size, only: set[str]) -> Iterator[Result]:
     import django
 
     django.setup()
-    from bench import crowded, csv_file, loads, workers
+    from bench import crowded, csv_file, history, loads, workers
     from bench.database import prepare
 
     prepare()
-    for name, part in (("loads", loads), ("workers", workers), ("csv", csv_file), ("crowded", crowded)):
+    parts = {"loads": loads, "workers": workers, "csv": csv_file, "crowded": crowded, "history": history}
+    for name, part in parts.items():
         if not only or name in only:
             yield from part.measured(size)
 

@@ -13,7 +13,7 @@ RIVALS = ("COPY", "dlt", "update_or_create")
 
 
 def draw(results: Sequence[Result]) -> str:
-    bars = list({result.what: result for result in results if "WAL" not in result.what}.values())
+    bars = list({result.what: result for result in results if result.drawn and "WAL" not in result.what}.values())
     most = max(result.per_second for result in bars)
     height = len(bars) * (BAR + GAP) + 40
     rows = []

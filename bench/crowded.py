@@ -23,8 +23,8 @@ FILL = (
     """INSERT INTO assets_quote
            (listing_id, source_id, asset_id, price_usd, rank, observed_at, page_id, position, digest)
        SELECT id, %(source)s, asset_id, 1, 1, now(), 0, 0, id FROM assets_listing""",
-    """INSERT INTO assets_price_point (listing_id, observed_at, price_usd)
-       SELECT id, date_trunc('month', now()) + step * interval '1 minute', 1
+    """INSERT INTO assets_price_point (listing_id, observed_at, price_usd, page_id)
+       SELECT id, date_trunc('month', now()) + step * interval '1 minute', 1, 0
        FROM assets_listing, generate_series(1, %(each)s) step""",
     "VACUUM ANALYZE",
 )

@@ -15,6 +15,8 @@ class Result:
     against: str = ""
     target: float | None = None
     """The least that the ratio should be."""
+    drawn: bool = True
+    """Whether the chart shows it: records that were ingested."""
 
     @property
     def per_second(self) -> float:
@@ -29,9 +31,10 @@ class Size:
     csv_rows: int
     listings_there: int
     points_there: int
+    history_points: int
 
 
 SIZES = {
-    "small": Size(20_000, 1_000, 100_000, 50_000, 500_000),
-    "full": Size(200_000, 5_000, 5_000_000, 1_000_000, 10_000_000),
+    "small": Size(20_000, 1_000, 100_000, 50_000, 500_000, 400_000),
+    "full": Size(200_000, 5_000, 5_000_000, 1_000_000, 10_000_000, 20_000_000),
 }

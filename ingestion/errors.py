@@ -5,6 +5,7 @@
     │   ├── RateLimited      the source, or our own budget, says when (retry_after)
     │   └── BudgetSpent      the month's calls are used up: the run stops as partial, the next month goes on
     ├── Refused              a person must act: key, plan, address, a file that is not there
+    │   └── Unknown          only this one thing is not there; the others may be
     └── Malformed            the payload can't be read: keep it, reject the record (or fail the page), raise the alarm
 
 A message is one sentence that names the culprit; it never holds a key.
@@ -35,6 +36,10 @@ class BudgetSpent(Unavailable):
 
 class Refused(SourceError):
     """Waiting does not help: a wrong key, a plan too small, an unknown address, a missing file."""
+
+
+class Unknown(Refused):
+    """404: what was asked for by its name is not there."""
 
 
 class Malformed(SourceError):

@@ -23,7 +23,7 @@ import urllib3
 
 from assets.models import Source as SourceRow
 from ingestion import gate
-from ingestion.errors import RateLimited, Refused, Unavailable
+from ingestion.errors import RateLimited, Refused, Unavailable, Unknown
 from ingestion.gate import Limits
 from ingestion.logs import REDACTED, redact
 from ingestion.source import HttpFile, HttpResponse, Source
@@ -215,7 +215,7 @@ class SourceHttp:
         if meaning:
             return Refused(f"{self.row.title} refuses (HTTP {status}): {meaning}.")
         if status == 404:
-            return Refused(f"{self.row.title} knows no {path} (HTTP 404){said}")
+            return Unknown(f"{self.row.title} knows no {path} (HTTP 404){said}")
         return Refused(f"{self.row.title} refuses with HTTP {status}{said}")
 
 

@@ -137,10 +137,12 @@ class Figures(Collector):
                 delisted.add_metric([slug], gone)
                 if newest_at is not None:
                     newest.add_metric([slug], newest_at)
-            cursor.execute("SELECT count(*) FROM assets_asset")
+            cursor.execute("SELECT (SELECT count(*) FROM assets_asset), (SELECT count(*) FROM assets_candle_due)")
             assets = gauge("assets", "Real-world assets.")
-            assets.add_metric([], cursor.fetchone()[0])
-        yield from (quotes, stale_rows, delisted, newest, assets)
+            due = gauge("candle_pages_due", "Pages whose price points are not in the candles yet.")
+            for family, count in zip((assets, due), cursor.fetchone(), strict=True):
+                family.add_metric([], count)
+        yield from (quotes, stale_rows, delisted, newest, assets, due)
 
     def clock(self) -> Iterator[Metric]:
         pulse = Pulse.objects.filter(name="reconcile").first()

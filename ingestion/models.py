@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from assets.models import Source
+from assets.models import Listing, Source
 
 
 class Run(models.Model):
@@ -256,6 +256,44 @@ class CallMonth(models.Model):
 
     def __str__(self) -> str:
         return f"{self.month:%Y-%m}: {self.calls}"
+
+
+class BackfillPiece(models.Model):
+    """One call for a coin's past, as received: what is in this table is never asked for again. See `backfilling`.
+
+    stored ──> done | failed (──> done, when it is read again and can be)        unknown: the source has no such coin
+    """
+
+    class State(models.TextChoices):
+        STORED = "stored"
+        DONE = "done"
+        FAILED = "failed"
+        UNKNOWN = "unknown"
+
+    source = models.ForeignKey(Source, models.PROTECT, related_name="+", db_index=False)
+    listing = models.ForeignKey(Listing, models.CASCADE, related_name="+", db_index=False)
+    interval = models.TextField(help_text="How close its points lie: 1h or 1d.")
+    begin = models.DateTimeField(help_text="Inclusive.")
+    end = models.DateTimeField(help_text="Exclusive.")
+    state = models.TextField(choices=State)
+    body = models.ForeignKey(RawBody, models.PROTECT, null=True, blank=True, related_name="+")
+    url = models.TextField(blank=True, default="", db_default="")
+    headers = models.JSONField(default=dict, db_default={})
+    received_at = models.DateTimeField(db_default=Now())
+    points = models.IntegerField(default=0, db_default=0, help_text="Points in it that were news.")
+    error = models.TextField(blank=True, default="", db_default="")
+
+    class Meta:
+        db_table = "ingestion_backfill_piece"
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=["listing", "interval", "begin"], name="backfill_piece_once"),
+            models.CheckConstraint(condition=Q(begin__lt=F("end")), name="backfill_piece_has_length"),
+        )
+        indexes = (models.Index(fields=["source", "state"], name="backfill_piece_state"),)
+
+    def __str__(self) -> str:
+        return f"{self.interval} of listing {self.listing_id} from {self.begin:%Y-%m-%d} to {self.end:%Y-%m-%d}"
 
 
 class FieldSeen(models.Model):

@@ -23,6 +23,11 @@ from ingestion.sources import BY_SLUG, SOURCES
 #: What beat sends apart from the sources: task, seconds between two, what a person reads in the admin.
 HOUSEKEEPING = (
     ("ingestion.tasks.reconcile", timedelta(seconds=15), "reconcile: take over dead runs, send waiting pages again"),
+    (
+        "ingestion.tasks.roll_up",
+        timedelta(seconds=15),
+        "roll up: new price points into the candles of an hour and a day",
+    ),
     ("ingestion.tasks.prune", timedelta(days=1), "prune: apply retention"),
 )
 

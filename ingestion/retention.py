@@ -1,16 +1,20 @@
-"""Retention: raw pages after RAW_RETENTION_DAYS, price points by whole months after HISTORY_RETENTION_DAYS.
+"""Retention: what was received after RAW_RETENTION_DAYS, price points by whole months after HISTORY_RETENTION_DAYS.
 
 Nothing goes that something still stands on: the page of a current quote, of an open reject, of the sweep under way or
-of the latest whole one is kept whatever its age. Partitions are dropped; pages go in small chunks.
+of the latest whole one is kept whatever its age. Partitions are dropped, of points and of the candles of an hour alike;
+candles of a day stay. Pages go in small chunks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
+
+from ingestion.models import BackfillPiece
 
 CHUNK = 500
 
@@ -45,9 +49,9 @@ def prune(dry_run: bool = False) -> Pruned:
             pages = 0
             while gone := drop_pages(before):
                 pages += gone
+            forget_answers(before)
             bodies = drop_bodies()
-            for name in partitions:
-                cursor.execute(f'DROP TABLE IF EXISTS "{name}"')
+            drop_months(partitions)
     return Pruned(pages, bodies, tuple(partitions))
 
 
@@ -66,12 +70,18 @@ def drop_pages(before: datetime) -> int:
     return len(ids)
 
 
+def forget_answers(before: datetime) -> None:
+    """What a source said of its past is not kept as received any longer; that it was asked stays, and the points do."""
+    BackfillPiece.objects.filter(received_at__lt=before, state=BackfillPiece.State.DONE).update(body=None)
+
+
 def drop_bodies() -> int:
     """Bodies that no page has any more. One that is being stored again right now is younger than an hour."""
     with connection.cursor() as cursor:
         cursor.execute(
             """DELETE FROM ingestion_rawbody body WHERE stored_at < now() - interval '1 hour'
-               AND NOT EXISTS (SELECT FROM ingestion_rawpayload page WHERE page.body_id = body.sha256)"""
+               AND NOT EXISTS (SELECT FROM ingestion_rawpayload page WHERE page.body_id = body.sha256)
+               AND NOT EXISTS (SELECT FROM ingestion_backfill_piece piece WHERE piece.body_id = body.sha256)"""
         )
         return cursor.rowcount
 
@@ -84,6 +94,15 @@ def old_partitions(before: datetime) -> list[str]:
                WHERE inhparent = 'assets_price_point'::regclass ORDER BY 1"""
         )
         return [name for (name,) in cursor.fetchall() if month_after(name) <= before]
+
+
+def drop_months(partitions: Iterable[str]) -> None:
+    """These partitions of price points are gone, and the candles of their hours with them."""
+    with connection.cursor() as cursor:
+        for name in partitions:
+            # In one statement: an hour without its points could not be made anew.
+            hours = name.replace("price_point", "candle_hour")
+            cursor.execute(f'DROP TABLE IF EXISTS "{name}", "{hours}"')
 
 
 def month_after(partition: str) -> datetime:

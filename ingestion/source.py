@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from decimal import Decimal
+from typing import Any, NamedTuple, Protocol
 
 from assets.records import AssetRecord
 
@@ -161,6 +162,29 @@ class Plan:
     """The header that carries the key; empty where the plan takes none."""
 
 
+class PastPoint(NamedTuple):
+    """What a source says that a coin cost at a moment of the past; None: it does not say."""
+
+    observed_at: datetime
+    price_usd: Decimal
+    market_cap: Decimal | None
+    volume_24h: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a source tells of its own past: one coin, one stretch of time, one call. Intervals are `1h` and `1d`."""
+
+    reach: Mapping[str, Mapping[str, timedelta | None]]
+    """Of each plan: how far back it goes, by interval; None: without a limit that is known."""
+    longest: Mapping[str, timedelta]
+    """The longest stretch of one call, by interval."""
+    ask: Callable[[Http, str, str, datetime, datetime], HttpResponse]
+    """http, the coin's own id, interval, from (inclusive), to. Raises Unavailable, Refused."""
+    parse: Callable[[bytes, datetime], list[PastPoint]]
+    """body, when it was received -> points. Pure. Raises Malformed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """All that the pipeline needs to know of a source."""
@@ -192,5 +216,7 @@ class Source:
     quick: Quick | None = None
     says_when: bool = False
     """Every record says its own time, so a body that was received before says nothing new."""
+    past: Past | None = None
+    """Where it can be asked for its own past: what `manage.py backfill` goes by."""
     rows_behind: Callable[[str | None], int] | None = None
     """For a source whose sweeps go on from where the last one ended: how many records that cursor stands for."""

@@ -21,6 +21,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from psycopg2 import errors
 
+from assets import candles
 from ingestion import alerts, finish, normalizing, pipeline, reconciling, retention, runs
 from ingestion.errors import BudgetSpent, Malformed, RateLimited, Refused, Unavailable
 from ingestion.gate import CircuitOpen, Throttled
@@ -157,6 +158,12 @@ def reconcile(self: CarefulTask) -> None:
     for page_id in left.pages:
         send(normalize, page_id)
     alerts.tell()
+
+
+@shared_task(base=CarefulTask)
+def roll_up() -> None:
+    """New price points are in the candles of their hours and days."""
+    candles.catch_up()
 
 
 @shared_task(base=CarefulTask)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
 import pytest
 
-from assets import history
+from assets import candles, history
+from assets.models import PricePoint
 from assets.tests.factories import load, record
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +45,24 @@ def test_raw_points_from_inclusive_to_exclusive(client):
     assert (answer["derived"], answer["interval"], answer["next"], answer["gaps"]) == (False, "raw", None, [])
 
 
+@pytest.mark.parametrize("interval", ["raw", "5m", "1h", "1d"])
+def test_the_bounds_are_exact_to_the_microsecond_in_any_zone(client, interval):
+    second = 1 / 60
+    observe("coingecko", (0, "1"), (10, "2"), (10 + second / 10**6, "3"), (20, "4"))
+    candles.roll_up()
+
+    def count(begin: str, end: str) -> int:
+        answer = ask(client, urlencode({"interval": interval, "from": begin, "to": end}))
+        return sum(one.get("count", 1) for one in answer["data"])
+
+    assert count("2026-10-01T12:00:00Z", "2026-10-01T12:20:00Z") == 3
+    assert count("2026-10-01T12:00:00Z", "2026-10-01T12:20:00.000001Z") == 4
+    assert count("2026-10-01T12:10:00.000001Z", "2026-10-01T12:20:00Z") == 1
+    assert count("2026-10-01T12:10:00Z", "2026-10-01T12:10:00.000001Z") == 1
+    assert count("2026-10-01T14:00:00+02:00", "2026-10-01T17:50:00+05:30") == 3
+    assert count("2026-10-01T07:00:00.000001-05:00", "2026-10-02") == 3
+
+
 def test_points_of_every_source_or_of_one(client):
     observe("coingecko", (0, "1"))
     observe("coinpaprika", (0, "1.1"), (1, "1.2"))
@@ -61,6 +83,8 @@ def test_candles(client):
         "low": 1,
         "close": 7,
         "count": 4,
+        "backfilled": 0,
+        "last_at": "2026-10-01T12:04:59.94Z",
         "closed": True,
     }
     assert (second["open"], second["close"], second["count"]) == (8, 8, 1)
@@ -89,7 +113,12 @@ def test_gaps_are_named_not_filled(client):
     observe("coingecko", (0, "1"), (5, "2"), (30, "3"))
     answer = ask(client, "interval=5m&from=2026-10-01T12:00:00Z&to=2026-10-01T13:00:00Z")
     assert [one["start"][11:16] for one in answer["data"]] == ["12:00", "12:05", "12:30"]
-    assert answer["gaps"] == [{"from": "2026-10-01T12:10:00Z", "to": "2026-10-01T12:30:00Z", "source": "coingecko"}]
+    assert answer["gaps"] == [
+        {"from": "2026-10-01T12:10:00Z", "to": "2026-10-01T12:30:00Z", "source": "coingecko"},
+        {"from": "2026-10-01T12:35:00Z", "to": "2026-10-01T13:00:00Z", "source": "coingecko"},
+    ]
+    before = ask(client, "interval=5m&from=2026-10-01T11:50:00Z&to=2026-10-01T12:10:00Z")
+    assert [(gap["from"], gap["to"]) for gap in before["gaps"]] == [("2026-10-01T11:50:00Z", "2026-10-01T12:00:00Z")]
     observe("coingecko", (300, "4"))
     raw = ask(client, "from=2026-10-01&to=2026-10-02")
     assert raw["gaps"] == [{"from": "2026-10-01T12:30:00Z", "to": "2026-10-01T17:00:00Z", "source": "coingecko"}]
@@ -109,6 +138,12 @@ def test_a_candle_that_is_not_over_is_not_closed(client):
     assert partly["closed"] is False
     (whole,) = ask(client, "interval=1h&from=2026-10-01T12:00:00Z&to=2026-10-01T13:00:00Z")["data"]
     assert whole["closed"] is True
+
+
+@pytest.mark.parametrize(("interval", "ending"), [("5m", ":00Z"), ("1h", ":00:00Z"), ("1d", "T00:00:00Z")])
+def test_what_the_caller_leaves_open_begins_with_a_whole_candle(client, interval, ending):
+    observe("coingecko", (0, "1"))
+    assert ask(client, f"interval={interval}")["from"].endswith(ending)
 
 
 def test_more_points_than_an_answer_holds_go_on_at_next(client, monkeypatch):
@@ -136,6 +171,12 @@ def test_more_points_than_an_answer_holds_go_on_at_next(client, monkeypatch):
         ("to=0001-01-01", "to"),
         ("from=nan", "from"),
         ("page=1", "page"),
+        ("source=nobody", "source"),
+        ("interval=1h&source=nobody", "source"),
+        ("interval=1d&from=9999-12-31T23:00:00Z&to=9999-12-31T22:00:00Z", "from"),
+        ("format=xml", "format"),
+        ("interval=1h&interval=1d", "interval"),
+        ("frm=2026-10-01", "frm"),
     ],
 )
 def test_windows_that_cant_be_answered(client, query, name):
@@ -150,3 +191,91 @@ def test_the_number_of_queries(client, django_assert_num_queries, interval):
     observe("coingecko", *((minute, str(minute + 1)) for minute in range(6)))
     with django_assert_num_queries(3):
         ask(client, f"interval={interval}&from=2026-10-01&to=2026-10-02")
+
+
+def rows_of(client, query: str, kind: str) -> list[dict]:
+    answer = client.get(f"/assets/bitcoin/history?{query}&format={kind}")
+    assert answer.status_code == 200
+    text = b"".join(answer.streaming_content).decode()
+    assert "bitcoin" in answer["Content-Disposition"] and answer["Content-Disposition"].endswith(f'.{kind}"')
+    return (
+        list(csv.DictReader(text.splitlines()))
+        if kind == "csv"
+        else [json.loads(line, parse_float=str) for line in text.splitlines()]
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("interval", ["raw", "5m", "1h", "1d"])
+def test_csv_and_ndjson_say_what_json_says(client, interval):
+    observe("coingecko", (0, "1"), (20, "2.00000000000000000001"), (100, "3e-30"))
+    candles.roll_up()
+    observe("coingecko", (1500, "4"))
+    query = f"interval={interval}&from=2026-10-01&to=2026-10-05"
+    answer = client.get(f"/assets/bitcoin/history?{query}")
+    shown = json.loads(answer.content, parse_float=str)["data"]
+    lines = rows_of(client, query, "ndjson")
+    assert [{name: line[name] for name in shown[0]} for line in lines] == shown
+    cells = rows_of(client, query, "csv")
+    as_text = [{name: json_text(value) for name, value in line.items()} for line in lines]
+    assert cells == as_text
+    assert {line["source"] for line in lines} == {"coingecko"}
+
+
+def json_text(value: object) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_a_window_without_points_is_a_file_without_rows(client, kind):
+    observe("coingecko", (0, "1"))
+    for interval in ("raw", "1d"):
+        assert rows_of(client, f"interval={interval}&from=2025-10-01&to=2025-10-02", kind) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_holds_every_point_of_the_window(client, monkeypatch):
+    monkeypatch.setattr(history, "AT_MOST", 4)
+    observe("coingecko", *((minute, str(minute + 1)) for minute in range(12)))
+    assert len(rows_of(client, "from=2026-10-01&to=2026-10-02", "csv")) == 12
+
+
+def test_bad_parameters_of_a_file_are_named_in_json(client):
+    observe("coingecko", (0, "1"))
+    answer = client.get("/assets/bitcoin/history?interval=2m&format=csv")
+    assert answer.status_code == 400
+    assert "interval" in answer.json()["error"]["fields"]
+
+
+def test_a_backfilled_point_says_so(client):
+    observe("coingecko", (0, "1"), (1, "2"))
+    PricePoint.objects.filter(price_usd=1).update(page_id=None)
+    window = "from=2026-10-01&to=2026-10-02"
+    assert [one["origin"] for one in ask(client, window)["data"]] == ["backfilled", "observed"]
+    assert [(one["count"], one["backfilled"]) for one in ask(client, f"{window}&interval=1d")["data"]] == [(2, 1)]
+
+
+def test_the_examples_of_the_schema_are_what_their_addresses_answer(client):
+    """Fetched with the parameters that each example shows, over the points that it was made of."""
+    for at, price in (
+        ("2026-11-01T11:19:31.204Z", "68010.2"),
+        ("2026-11-01T11:39:31.204Z", "67990.01"),
+        ("2026-11-01T11:59:31.204Z", "68123.45"),
+        ("2026-11-01T12:19:02.71Z", "68150"),
+    ):
+        more = SUPPLY | {"market_cap": "1345678901234", "volume_24h": "23456789012"}
+        own = record("bitcoin", "BTC", "Bitcoin", at=datetime.fromisoformat(at), price_usd=price, **more)
+        load("coingecko", own)
+    answers = client.get("/schema").json()["paths"]["/assets/{asset_id}/history"]["get"]["responses"]["200"]
+    examples = answers["content"]["application/json"]["examples"]
+    assert len(examples) == 2
+    for name, example in examples.items():
+        value = example["value"]
+        asked = {key: value[key] for key in ("interval", "from", "to")}
+        answer = ask(client, urlencode(asked))
+        for key in ("request_id", "api_latency_ms"):
+            answer[key] = value[key]
+        if value["interval"] == "raw":
+            value["data"], answer["data"] = value["data"][-1:], answer["data"][-1:]
+        assert answer == value, name

@@ -33,6 +33,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 page(request, "Rejects", "rule", "ingestion.reject", rejects, "danger"),
                 page(request, "Drift", "difference", "ingestion.drift", drift, "warning"),
                 page(request, "Fields seen", "schema", "ingestion.fieldseen"),
+                page(request, "Backfill pieces", "history_toggle_off", "ingestion.backfillpiece"),
                 page(request, "Checkpoints", "flag", "ingestion.checkpoint"),
                 page(request, "Gates and calls", "traffic", "ingestion.gate"),
                 page(request, "Schedules", "schedule", "django_celery_beat.periodictask"),

@@ -18,6 +18,7 @@ import msgspec
 from assets.records import AssetRecord
 from ingestion.errors import Malformed
 from ingestion.source import Http, Item, Options, Page, Plan, Quick, Source
+from ingestion.sources.coingecko_past import PAST
 from ingestion.sources.json_items import (
     ABSENT,
     not_negative,
@@ -185,6 +186,7 @@ SOURCE = Source(
     parse=parse,
     quick=Quick(quick_page(UsualMarket, usual), NUMBERS),
     says_when=True,
+    past=PAST,
     min_records=1,
     identity_rank=1,
     known_fields=FIELDS,

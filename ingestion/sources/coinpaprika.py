@@ -16,6 +16,7 @@ import msgspec
 from assets.records import AssetRecord
 from ingestion.errors import Malformed
 from ingestion.source import Http, Item, Options, Page, Plan, Quick, Source
+from ingestion.sources.coinpaprika_past import PAST
 from ingestion.sources.json_items import (
     ABSENT,
     not_negative,
@@ -176,6 +177,7 @@ SOURCE = Source(
     parse=parse,
     quick=Quick(quick_page(UsualTicker, usual), NUMBERS),
     says_when=True,
+    past=PAST,
     min_records=1,
     identity_rank=2,
     known_fields=frozenset(READ.split()) | frozenset(IGNORED.split()),

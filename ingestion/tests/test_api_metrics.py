@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from assets.models import Listing, Source
+from assets.models import CandleDue, Listing, Source
 from assets.tests.factories import load, long_ago, record
 from ingestion.models import CallMonth, Gate, Pulse, Run
 
@@ -66,6 +66,7 @@ def test_the_figures_are_those_of_the_tables(client, settings):
     assert found["cryptoetl_up", ("server", "database")] == found["cryptoetl_up", ("server", "broker")] == 1
     assert found["cryptoetl_beat_last_tick_timestamp_seconds",] == pytest.approx(datetime.now(UTC).timestamp(), abs=10)
     assert found["cryptoetl_assets",] == 2
+    assert found["cryptoetl_candle_pages_due",] == CandleDue.objects.count() > 0
 
 
 def test_a_source_that_never_ran_has_no_success_and_no_limit_no_rest(client):

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from assets import store
-from assets.models import PricePoint
+from assets import candles, store
+from assets.models import DayCandle, HourCandle, PricePoint
 from cryptoetl.demo import Fault
 from ingestion import retention
 from ingestion.models import RawBody, RawPayload, Reject
@@ -83,6 +83,8 @@ def test_whole_months_of_price_points_are_dropped_and_one_that_is_not_over_stays
     ingest("coingecko")
     settings.HISTORY_RETENTION_DAYS = 365
     points = PricePoint.objects.count()
+    candles.catch_up()
+    hours, days = HourCandle.objects.count(), DayCandle.objects.count()
     now = datetime.now(UTC)
     ancient, edge = now - timedelta(days=500), now - timedelta(days=365)
     store.ensure_partitions([ancient, edge])
@@ -93,6 +95,15 @@ def test_whole_months_of_price_points_are_dropped_and_one_that_is_not_over_stays
             [ancient],
         )
     assert PricePoint.objects.count() == 2 * points
+    with connection.cursor() as cursor:
+        for table in ("hour", "day"):
+            cursor.execute(
+                f"""INSERT INTO assets_candle_{table}
+                    SELECT (jsonb_populate_record(one, jsonb_build_object('start', %s))).*
+                    FROM assets_candle_{table} one""",
+                [ancient],
+            )
+    assert hours > 0
     name = f"assets_price_point_{ancient:%Y_%m}"
     said = manage("prune", "--dry-run").out
     assert f"{ancient:%Y-%m}" in said
@@ -101,3 +112,5 @@ def test_whole_months_of_price_points_are_dropped_and_one_that_is_not_over_stays
     assert name not in months()
     assert f"assets_price_point_{edge:%Y_%m}" in months(), "it holds points that are younger than the limit"
     assert PricePoint.objects.count() == points
+    assert HourCandle.objects.count() == hours, "candles of an hour go with their points"
+    assert DayCandle.objects.count() == 2 * days, "candles of a day stay"

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management import CommandError
 
+from assets import candles
 from assets.models import Source
 from ingestion import broker, workers
 from ingestion.management.following import refreshed, result, show
@@ -126,6 +127,7 @@ class Command(SentenceCommand):
         try:
             while inline.open and not self.time_is_up():
                 inline.go_on()
+            candles.catch_up()
         except KeyboardInterrupt:
             for run in inline.interrupted():
                 self.progress.note(

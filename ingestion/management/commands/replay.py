@@ -7,11 +7,14 @@ own, and an older observation never overwrites a newer one.
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from datetime import datetime
 from typing import Any
 
 from django.core.management import CommandError
 
-from ingestion import replaying
+from assets import candles
+from assets.models import Source
+from ingestion import backfilling, replaying
 from ingestion.management.sentences import (
     SentenceCommand,
     run_numbered,
@@ -21,6 +24,7 @@ from ingestion.management.sentences import (
 )
 from ingestion.management.terminal import Progress
 from ingestion.models import RawPayload
+from ingestion.sources import BY_SLUG
 
 
 class Command(SentenceCommand):
@@ -40,30 +44,45 @@ class Command(SentenceCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         source = source_named(options["source"])
+        since = time_named(options["since"]) if options["since"] else None
         pages = RawPayload.objects.filter(source=source).exclude(state=RawPayload.State.STORED)
         if options["run"]:
             run = run_numbered(options["run"])
             if run.source_id != source.pk:
                 raise CommandError(f"Run {run.pk} is one of {run.source.slug}, not of {source.slug}.")
             pages = pages.filter(run=run)
-        if options["since"]:
-            pages = pages.filter(received_at__gte=time_named(options["since"]))
+        if since:
+            pages = pages.filter(received_at__gte=since)
         total = pages.count()
         done = replaying.Replayed()
         ordered = pages.select_related("source", "body").order_by("pk").iterator(chunk_size=20)
         with Progress(self.stderr) as progress:
             for done in replaying.replay(ordered, dry_run=options["dry_run"]):
                 progress.row(source.title, f"{done.pages:,} of {total:,} pages", done.pages / max(total, 1))
-        self.stdout.write(summary(done, options["dry_run"]))
+            pieces = 0 if options["run"] or options["dry_run"] else reread(source, since, progress)
+        candles.catch_up()
+        self.stdout.write(summary(done, options["dry_run"], pieces))
 
 
-def summary(done: replaying.Replayed, dry_run: bool) -> str:
+def reread(source: Source, since: datetime | None, progress: Progress) -> int:
+    """Answers of a backfill, too, are read again; how many."""
+    past, done = BY_SLUG[source.slug].past, 0
+    if past is None:
+        return 0
+    for done, piece in enumerate(backfilling.kept(source, since), 1):
+        backfilling.read(piece, past)
+        progress.row("Backfill", f"{done:,} pieces")
+    return done
+
+
+def summary(done: replaying.Replayed, dry_run: bool, pieces: int) -> str:
     """What was written, or would be."""
-    if not done.pages:
+    if not done.pages and not pieces:
         return "There is no stored page to replay."
     would = "Nothing is written; " if dry_run else ""
     counts = (
         f"{done.inserted:,} new, {done.updated:,} changed, {done.unchanged:,} unchanged, {done.rejected:,} rejected"
     )
+    again = f"; {pieces:,} pieces of a backfill read again" if pieces else ""
     unread = f"; {done.failed:,} pages can't be read as a whole" if done.failed else ""
-    return f"{would}{done.pages:,} page{'s' if done.pages != 1 else ''}: {counts}{unread}."
+    return f"{would}{done.pages:,} page{'s' if done.pages != 1 else ''}: {counts}{unread}{again}."

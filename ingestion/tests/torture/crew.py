@@ -165,7 +165,8 @@ def reset() -> None:
         every=RECONCILED_EVERY.microseconds, period=IntervalSchedule.MICROSECONDS
     )
     daily, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.DAYS)
-    PeriodicTask.objects.filter(task="ingestion.tasks.reconcile").update(interval=often, expire_seconds=5)
+    hurried = ("ingestion.tasks.reconcile", "ingestion.tasks.roll_up")
+    PeriodicTask.objects.filter(task__in=hurried).update(interval=often, expire_seconds=5)
     PeriodicTask.objects.filter(task="ingestion.tasks.start").update(interval=daily, enabled=False)
     PeriodicTask.objects.filter(task="ingestion.tasks.prune").update(enabled=False)
     with connection.cursor() as cursor:

@@ -33,6 +33,7 @@ POINTS = {
         for point in ("sql", "send", "sent")
     },
     **{f"{doing} {point}": 1 for doing in ("reconcile", "command") for point in ("commit", "committed")},
+    **{f"roll_up {point}": 2 for point in ("sql", "commit", "committed")},
 }
 #: Who may be killed there. `child` is whoever reached the point: for beat and the command, themselves.
 #: `redis-empty` loses what Redis had on its disk, `backend` is one of PostgreSQL's, `everything` is a power cut;

@@ -98,6 +98,14 @@ NEVER = {
         SELECT a.id, b.id FROM ingestion_run a JOIN ingestion_run b ON b.source_id = a.source_id AND b.id > a.id
         WHERE b.started_at < a.finished_at""",
     "a run has ended and is held": "SELECT id FROM ingestion_run WHERE lease_token IS NOT NULL",
+    "a candle is not what its points make, and none of their pages is due": """
+        SELECT listing_id, start, made.*, hour.count FROM (
+            SELECT listing_id, date_bin('1 hour', observed_at, 'epoch') AS start, count(*) AS points,
+                   max(price_usd) AS highest, min(price_usd) AS lowest, array_agg(page_id) AS pages
+            FROM assets_price_point GROUP BY 1, 2
+        ) made FULL JOIN assets_candle_hour hour USING (listing_id, start)
+        WHERE (points, highest, lowest) IS DISTINCT FROM (hour.count, high, low)
+          AND NOT EXISTS (SELECT FROM assets_candle_due due WHERE due.page_id = ANY(made.pages))""",
     "a quote is not of its listing's asset": """
         SELECT quote.listing_id FROM assets_quote quote JOIN assets_listing listing ON listing.id = quote.listing_id
         WHERE quote.asset_id <> listing.asset_id""",
