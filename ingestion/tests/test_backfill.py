@@ -252,7 +252,7 @@ def test_without_a_yes_nothing_is_fetched(manage, known):
 def test_the_calls_of_the_sweeps_to_come_are_left_alone(manage, known, settings):
     """So many calls are spent as the month has beyond its sweeps, and the same command goes on later."""
     source = Source.objects.get(slug="coingecko")
-    limits = backfilling.spare_calls(source, configured("coingecko"), datetime.now(UTC))
+    limits = backfilling.spare_calls(source, configured("coingecko"), backfill.database_clock())
     made = CallMonth.objects.get(source=source).calls
     left = 10_000 - made
     settings.COINGECKO_MONTHLY_CALLS = 10_000 - limits + 3  # three to spare
