@@ -348,15 +348,21 @@ def write_candidates(around: Sequence[Listing], resolution: Resolution) -> None:
             [[listing.source for listing in around], [listing.source_asset_id for listing in around]],
         )
         ids = dict(cursor.fetchall())
-        cursor.execute("DELETE FROM assets_candidate WHERE a_id = ANY(%s) AND b_id = ANY(%s)", [list(ids.values())] * 2)
-        if resolution.doubtful:
+        pairs = {
+            tuple(sorted((ids[pair.a], ids[pair.b]))): (round(pair.score, 3), Json(list(pair.reasons)))
+            for pair in resolution.doubtful
+        }
+        # One that stays in doubt keeps its row: a person may be looking at it.
+        cursor.execute(
+            """DELETE FROM assets_candidate WHERE a_id = ANY(%s) AND b_id = ANY(%s)
+               AND (a_id, b_id) NOT IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))""",
+            [*[list(ids.values())] * 2, [a for a, _ in pairs], [b for _, b in pairs]],
+        )
+        if pairs:
             execute_values(
                 cursor.cursor,
                 "INSERT INTO assets_candidate (a_id, b_id, score, reasons) VALUES %s ON CONFLICT (a_id, b_id) DO UPDATE"
                 " SET score = excluded.score, reasons = excluded.reasons",
-                [
-                    (*sorted((ids[pair.a], ids[pair.b])), round(pair.score, 3), Json(list(pair.reasons)))
-                    for pair in {frozenset((pair.a, pair.b)): pair for pair in resolution.doubtful}.values()
-                ],
+                [(*pair, *found) for pair, found in pairs.items()],
                 page_size=10_000,
             )
