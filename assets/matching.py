@@ -257,8 +257,8 @@ def write(
             for index, slug, _ in to_make:
                 placement.asset_ids[index] = ids[slug]
 
-        new_listings, renamed, moved, explained = [], [], [], []
-        for index, (group, _) in enumerate(placement.groups):
+        new_listings, renamed, moved, explained, events = [], [], [], [], []
+        for index, (group, slug) in enumerate(placement.groups):
             asset = placement.asset_ids[index]
             for listing in group:
                 place = stored.get(listing.key)
@@ -280,6 +280,8 @@ def write(
                 if place.asset_id != asset:
                     moved.append((place.listing_id, asset, *evidence))
                     touched |= {place.asset_id, asset}
+                    detail = f"from {place.slug} to {slug}"
+                    events.append(Event(listing_id=place.listing_id, kind=Event.Kind.MOVED, detail=detail))
                 else:
                     explained.append((place.listing_id, *evidence))
                 if listing.key in fresh:
@@ -300,9 +302,7 @@ def write(
             )
             cursor.execute(EMPTY, [list(before)])
     write_candidates(around, resolution)
-    Event.objects.bulk_create(
-        [Event(listing_id=row[0], kind=Event.Kind.MOVED, detail=f"now asset {row[1]}") for row in moved]
-    )
+    Event.objects.bulk_create(events)
     return {asset for asset in touched if asset is not None}
 
 

@@ -142,7 +142,7 @@ def test_same_makes_one_asset_of_two_and_keeps_who_said_so_and_why(browser, doub
     assert (decision.same, decision.decided_by, decision.reason) == (True, "root", "I asked them.")
     assert not Candidate.objects.exists()
     assert Asset.objects.get(pk=doubtful[0].asset_id).quotes_count == 2
-    assert Event.objects.filter(kind="moved").exists()
+    assert Event.objects.get(kind="moved").detail == "from coinpaprika:pepe-pepe to pepe"
     assert "Same coin" in LogEntry.objects.get().get_change_message()
 
 
