@@ -1,7 +1,8 @@
 """One price out of many quotes: the whole rule, pure.
 
 1. A quote takes part when it has a price, its source is enabled, its listing is not delisted, and it is fresh: observed
-   no longer ago than three of its source's intervals.
+   no longer ago than three of its source's intervals. A source has one voice: of two of its listings that a person
+   put together the newer word counts.
 2. One quote: `single`. Two within THRESHOLD_PERCENT of each other: `agree`, their mean. Two further apart: `disagree`,
    no price, since nobody can tell which is wrong. Three or more: `median`; a quote further than the threshold from it
    is an outlier, named, and the median is taken again without it; when the outliers are no fewer than those that
@@ -85,9 +86,16 @@ def why_not(quote: SourceQuote, now: datetime) -> str:
 
 def consensus(quotes: Sequence[SourceQuote], now: datetime) -> Consensus:
     """The consensus at `now`; the order of the quotes does not matter."""
-    quotes = sorted(quotes, key=lambda quote: (quote.identity_rank, quote.source, quote.observed_at))
+    quotes = sorted(quotes, key=lambda one: (one.identity_rank, one.source, one.observed_at, one.price_usd or 0))
     reasons = [why_not(quote, now) for quote in quotes]
     used = [quote for quote, reason in zip(quotes, reasons, strict=True) if not reason]
+    newest = {quote.source: quote for quote in used}
+    if len(newest) < len(used):
+        reasons = [
+            reason or ("" if quote is newest[quote.source] else "the source has a newer word")
+            for quote, reason in zip(quotes, reasons, strict=True)
+        ]
+        used = [*newest.values()]
     left_out = [(quote.source, reason) for quote, reason in zip(quotes, reasons, strict=True) if reason]
     # A rank says where an asset belongs in a list even when its price is old news.
     rank = first(used, "rank") or first([quote for quote in quotes if not quote.delisted], "rank")

@@ -65,7 +65,7 @@ class Comparison:
     rank_apart: bool = False
     """Too little to speak against: some sources rank coins of unknown supply behind all others."""
     compared: bool = False
-    """Whether both have a price, a market cap or a supply of the same kind."""
+    """Whether both have a price or a market cap of one time, or a supply of the same kind."""
     reasons: tuple[str, ...] = ()
 
 
@@ -98,7 +98,8 @@ def compare(a: Figured, b: Figured) -> Comparison:
     if ranks and not supply and max(ranks) > RANK_APART * min(ranks) and abs(ranks[0] - ranks[1]) > RANK_PLACES_APART:
         rank_apart = True
         reasons.append(f"rank {min(ranks)} and rank {max(ranks)}")
-    compared = price_by is not None or cap_by is not None or any(by is not None for by, *_ in _supplies(a, b))
+    compared = same_time and not (price_by is None and cap_by is None)
+    compared = compared or any(by is not None for by, *_ in _supplies(a, b))
     return Comparison(price, supply or cap or rank, apart_by, rank_apart, compared, tuple(reasons))
 
 

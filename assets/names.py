@@ -31,6 +31,8 @@ DERIVED = frozenset(
 )
 #: Notes in brackets that tell nothing: the newer of two is the plain one, the older carries the mark.
 PLAIN_NOTES = frozenset({"", "new"})
+#: How a note begins that says what a coin was called before.
+_FORMERLY = re.compile(r"(?:ex|prev(?:ious(?:ly)?)?|former(?:ly)?|fka)[\W_]", re.IGNORECASE)
 
 _NOTE = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _VERSION = re.compile(r"v\d+(?:\.\d+)*|\d+\.0")
@@ -127,9 +129,10 @@ class Reading:
         return tail if len(tail) > 1 and not tail.isdecimal() and tail not in GENERIC else ""
 
     def _telling(self, note: re.Match[str]) -> str:
-        """The note as it stands, or a blank when it only repeats the symbol or says that this is the new one."""
+        """The note; a blank when it repeats the symbol, says that this is the new one, or what it was called."""
         text = compact(note.group(1))
-        return " " if text == self.symbol or text in PLAIN_NOTES else note.group(0)
+        plain = text == self.symbol or text in PLAIN_NOTES or _FORMERLY.match(note.group(1))
+        return " " if plain else note.group(0)
 
 
 def compact(text: str) -> str:

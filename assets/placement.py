@@ -66,7 +66,7 @@ def write(
     touched: set[int] = set()
     with connection.cursor() as cursor:
         assets = write_assets(cursor, placement, {place.asset_id: place.slug for place in stored.values()})
-        new, renamed, moved, explained = [], [], [], []
+        new, renamed, moved, explained, events = [], [], [], [], []
         fresh = {listing.key for listing in seeds}
         for (group, slug), asset in zip(placement.groups, assets, strict=True):
             for listing in group:
@@ -79,6 +79,8 @@ def write(
                 if place.asset_id != asset:
                     moved.append((place.listing_id, asset, *evidence))
                     touched |= {place.asset_id, asset}
+                    detail = f"from {place.slug} to {slug}"
+                    events.append(Event(listing_id=place.listing_id, kind=Event.Kind.MOVED, detail=detail))
                 else:
                     explained.append((place.listing_id, *evidence))
                 if listing.key in fresh:
@@ -98,9 +100,7 @@ def write(
             cursor.execute(EMPTY, [array_of_numbers({place.asset_id for place in stored.values()})])
             cursor.execute("DELETE FROM moving")
         write_candidates(cursor, around, resolution, stored)
-    Event.objects.bulk_create(
-        [Event(listing_id=row[0], kind=Event.Kind.MOVED, detail=f"now asset {row[1]}") for row in moved]
-    )
+    Event.objects.bulk_create(events)
     return touched
 
 
@@ -148,19 +148,18 @@ def write_candidates(
     cursor: Any, around: Iterable[Listing], resolution: Resolution, stored: Mapping[str, Stored]
 ) -> None:
     """The pairs in doubt among these listings are those of the resolution."""
-    ids = array_of_numbers(stored[listing.key].listing_id for listing in around)
-    cursor.execute(
-        "DELETE FROM assets_candidate WHERE a_id = ANY(%(ids)s::bigint[]) AND b_id = ANY(%(ids)s::bigint[])",
-        {"ids": ids},
-    )
     pairs = {
         tuple(sorted((stored[pair.a].listing_id, stored[pair.b].listing_id))): pair for pair in resolution.doubtful
     }
-    copy_rows(
+    stage(
         cursor,
-        "assets_candidate (a_id, b_id, score, reasons)",
+        "doubting",
+        "a_id bigint, b_id bigint, score numeric, reasons jsonb",
         [(*ids, round(pair.score, 3), _json(pair.reasons)) for ids, pair in pairs.items()],
     )
+    cursor.execute(NOT_IN_DOUBT, {"ids": array_of_numbers(stored[listing.key].listing_id for listing in around)})
+    if pairs:
+        cursor.execute(IN_DOUBT)
 
 
 def numbers(cursor: Any, table: str, count: int) -> list[int]:
@@ -203,4 +202,14 @@ UPDATE assets_quote quote SET asset_id = new.asset_id FROM moving new WHERE quot
 EMPTY = """
 DELETE FROM assets_asset asset WHERE id = ANY(%s::bigint[])
 AND NOT EXISTS (SELECT FROM assets_listing listing WHERE listing.asset_id = asset.id)
+"""
+#: One that stays in doubt keeps its row: a person may be looking at it.
+NOT_IN_DOUBT = """
+DELETE FROM assets_candidate candidate WHERE a_id = ANY(%(ids)s::bigint[]) AND b_id = ANY(%(ids)s::bigint[])
+AND NOT EXISTS (SELECT FROM doubting WHERE (doubting.a_id, doubting.b_id) = (candidate.a_id, candidate.b_id))
+"""
+IN_DOUBT = """
+WITH pair AS (DELETE FROM doubting RETURNING *)
+INSERT INTO assets_candidate (a_id, b_id, score, reasons) SELECT * FROM pair
+ON CONFLICT (a_id, b_id) DO UPDATE SET score = excluded.score, reasons = excluded.reasons
 """

@@ -99,6 +99,7 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
             "next": decoded.get("next"),
             "previous": decoded.get("previous"),
             "total": decoded.get("total"),
+            "ambiguous": decoded.get("ambiguous"),
             "latency": decoded.get("api_latency_ms"),
             "fields": form_fields(view, request),
             "table": table(decoded, view, request),

@@ -16,6 +16,7 @@ from assets.models import Asset, Event
 from assets.reading import Reading, id_of
 from assets.renderers import JSONRenderer
 from assets.tables import source_label
+from cryptoetl.cases import cases
 from cryptoetl.examples import HOME
 from cryptoetl.serializers import HomeSerializer
 from ingestion.health import UNHEALTHY, Health, health
@@ -106,6 +107,7 @@ def numbers(found: Health) -> dict[str, Any]:
         "market_cap": cap,
         "shared": shared,
         "disagreeing": disagreeing,
+        "cases": cases() if settings.DEMO else [],
         "top": list(Asset.objects.filter(rank__isnull=False).order_by("rank", "id")[:TOP]),
         "events": list(Event.objects.select_related("listing__asset", "listing__source")[:EVENTS]),
         "runs": list(Run.objects.select_related("source").order_by("-pk")[:8]),

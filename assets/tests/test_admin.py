@@ -121,6 +121,14 @@ def test_a_pair_in_doubt_is_shown_side_by_side_with_its_reasons(browser, doubtfu
     assert "4,000,000,000" in shown and "4,000.00" in shown
 
 
+def test_a_pair_that_stays_in_doubt_keeps_its_address(browser, doubtful):
+    pair = Candidate.objects.get()
+    resolve_all()
+    load("coinpaprika", record("pepe-pepe", "PEPE", "PEPE", price_usd="0.00001", market_cap="4000", rank=3000))
+    kept = Candidate.objects.get()
+    assert (kept.pk, kept.seen_at) == (pair.pk, pair.seen_at)
+
+
 def test_same_makes_one_asset_of_two_and_keeps_who_said_so_and_why(browser, doubtful):
     pair = Candidate.objects.get()
     asked = browser.open(row_path(pair, "same_here"))
@@ -134,7 +142,7 @@ def test_same_makes_one_asset_of_two_and_keeps_who_said_so_and_why(browser, doub
     assert (decision.same, decision.decided_by, decision.reason) == (True, "root", "I asked them.")
     assert not Candidate.objects.exists()
     assert Asset.objects.get(pk=doubtful[0].asset_id).quotes_count == 2
-    assert Event.objects.filter(kind="moved").exists()
+    assert Event.objects.get(kind="moved").detail == "from coinpaprika:pepe-pepe to pepe"
     assert "Same coin" in LogEntry.objects.get().get_change_message()
 
 

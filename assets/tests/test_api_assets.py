@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from assets.models import Asset, Listing, Quote, Source
+from assets.resolving import decide, resolve_all, undo
 from assets.tests.factories import coins, load, long_ago, record
 
 pytestmark = pytest.mark.django_db
@@ -91,6 +92,9 @@ def test_a_symbol_of_several_assets_is_ambiguous(client):
     answer = client.get("/assets?symbol=bat").json()
     assert answer["ambiguous"] is True
     assert [row["asset_id"] for row in answer["data"]] == ["combat", "basic-attention-token", "batcat"]
+    assert (
+        "Several coins have this symbol" in client.get("/assets?symbol=bat", HTTP_ACCEPT="text/html").content.decode()
+    )
     assert client.get("/assets?symbol=bta").json()["ambiguous"] is False
     assert "ambiguous" not in client.get("/assets").json()
 
@@ -157,6 +161,36 @@ def test_a_former_id_leads_to_the_asset(client):
     Quote.objects.update(asset=Asset.objects.get(slug="bitcoin"))
     Asset.objects.filter(slug="wrapped-bitcoin").delete()
     assert client.get("/assets/wrapped-bitcoin")["Location"] == "/assets/bitcoin"
+
+
+def test_no_id_changes_its_meaning_through_joins_splits_and_new_names(client):
+    """What an id meant, it goes on meaning: it leads to the asset that holds the listing it was made of."""
+    load("coinpaprika", record("btc-bitcoin", "BTC", "Bitcoin", price_usd="100"))
+    load("csv", record("gold", "XAU", "Gold", price_usd="7"), record("other", "OTH", "Other", price_usd="3"))
+    bitcoin()
+    paprika, gold, gecko = (Listing.objects.get(source_asset_id=own) for own in ("btc-bitcoin", "gold", "bitcoin"))
+
+    def leads(*ids: str) -> list[str]:
+        answers = [client.get(f"/assets/{one}") for one in ids]
+        return [
+            a["Location"].removeprefix("/assets/") if a.status_code == 308 else a.json()["data"]["asset_id"]
+            for a in answers
+        ]
+
+    names = ("bitcoin", "coingecko:bitcoin", "coinpaprika:btc-bitcoin", "csv:gold")
+    assert leads(*names) == ["bitcoin", "bitcoin", "bitcoin", "csv:gold"]
+    joined = decide(gecko, gold, same=True, by="me")
+    assert leads(*names) == ["bitcoin"] * 4
+    apart = decide(gecko, paprika, same=False, by="me")
+    assert leads(*names) == ["bitcoin", "bitcoin", "coinpaprika:btc-bitcoin", "bitcoin"]
+    load("coingecko", record("bitcoin", "BIT", "Bitty", price_usd="1"))
+    load("coinpaprika", record("btc-bitcoin", "OTH", "Other", price_usd="3"))
+    assert leads(*names) == ["bitcoin", "bitcoin", "coinpaprika:btc-bitcoin", "bitcoin"]
+    assert leads("csv:other") == ["coinpaprika:btc-bitcoin"], "the better-ranked source names the asset"
+    resolve_all()
+    undo(joined)
+    undo(apart)
+    assert leads(*names) == ["bitcoin", "bitcoin", "coinpaprika:btc-bitcoin", "csv:gold"]
 
 
 def test_any_id_has_an_address(client):

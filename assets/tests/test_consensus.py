@@ -118,6 +118,17 @@ def test_market_cap_volume_and_change_are_those_of_the_best_ranked_source_that_s
     )
 
 
+def test_a_source_has_one_voice_the_newest():
+    """Two of its listings that a person put together neither agree with each other nor outvote another source."""
+    older, newer, other = quote("b", "99", age=200, rank=2), quote("b", "120", rank=2), quote("a", "100")
+    agreed = consensus([older, newer, other], NOW)
+    assert (agreed.agreement, agreed.price_usd, agreed.sources_used) == ("disagree", None, ("a", "b"))
+    assert agreed.left_out == (("b", "the source has a newer word"),)
+    assert consensus([older, newer], NOW).agreement == "single"
+    stale = quote("b", "99", age=1000, rank=2)
+    assert consensus([stale, older, other], NOW).agreement == "agree"
+
+
 def test_the_order_of_the_quotes_does_not_matter():
     quotes = [
         quote(name, price, rank=place)

@@ -46,6 +46,9 @@ def test_a_name_without_a_letter_is_still_a_name() -> None:
         ("TecraCoin ERC20", {"erc20"}),
         ("Bitcoin", set()),
         ("Loom Network (NEW)", set()),
+        ("POL (ex-MATIC)", set()),
+        ("EigenCloud (prev. EigenLayer)", set()),
+        ("Coin (Exchange)", {"note exchange"}),
     ],
 )
 def test_what_makes_another_token_of_a_coin_is_a_mark(name: str, marks: set[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from assets.identity import CURATED, CuratedFact, Listing, Verdict, verdict
@@ -61,6 +63,9 @@ def test_a_generic_word_more_is_enough_where_there_is_no_figure_to_ask() -> None
     assert judged(gecko(*haven), paprika(*protocol, price_usd="7")).outcome == "same"
     assert judged(gecko(*haven, price_usd="9"), paprika(*protocol, price_usd="7")).outcome == "doubtful"
     assert judged(gecko(*haven, price_usd="7"), paprika(*protocol, price_usd="7.1")).outcome == "same"
+    then, later = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC)
+    of_another_day = paprika(*protocol, price_usd="7", observed_at=later)
+    assert judged(gecko(*haven, price_usd="9", observed_at=then), of_another_day).outcome == "same"
 
 
 def test_another_generic_word_is_left_to_a_person() -> None:
