@@ -33,6 +33,13 @@ class Invalid(exceptions.APIException):
         super().__init__(f"The request can't be answered: {what}.")
 
 
+class Conflict(exceptions.APIException):
+    """What is asked for can't be done as things stand."""
+
+    status_code = 409
+    default_code = "conflict"
+
+
 class Unserved(exceptions.APIException):
     """It can't be answered now, and may be soon."""
 
