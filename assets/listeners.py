@@ -103,7 +103,7 @@ class Listeners:
 
         def accept() -> None:
             self._accepting = loop.create_task(
-                loop.connect_accepted_socket(lambda: Listener(self, wish, chunked), line)  # type: ignore[arg-type]
+                loop.connect_accepted_socket(lambda: Listener(self, wish, chunked), line)
             )
 
         loop.call_soon_threadsafe(accept)

@@ -27,7 +27,7 @@ class Schema(AutoSchema):
         for name, description in getattr(self.view, "path_parameters", {}).items():
             kind: Any = int if name == "id" else str
             found.append(OpenApiParameter(name, kind, OpenApiParameter.PATH, True, description))
-        for name, description in getattr(self.view, "headers", {}).items():
+        for name, description in getattr(self.view, "header_parameters", {}).items():
             found.append(OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description))
         formats = [renderer.format for renderer in self.view.renderer_classes if renderer.format != "html"]
         found.append(

@@ -51,7 +51,7 @@ class Stream(Reading):
     summary = "Quotes as they change"
     renderer_classes = (EventStreamRenderer,)
     errors_in_json = True
-    headers: ClassVar = {LAST_EVENT_ID: "The id that was heard last."}
+    header_parameters: ClassVar = {LAST_EVENT_ID: "The id that was heard last."}
     parameters: tuple[Parameter, ...] = (
         text("source", "Only quotes of these sources, separated by commas.", example="coingecko"),
         text("asset_id", "Only quotes of these assets, separated by commas.", example="bitcoin,ethereum"),

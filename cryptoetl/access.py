@@ -7,7 +7,7 @@ wrong is refused even where none is needed: its owner wants to know.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -64,9 +64,10 @@ class Scoped(BasePermission):
         needed = scope == ApiKey.Scope.OPERATE or (scope is not None and settings.API_KEY_REQUIRED)
         if not needed:
             return True
-        if request.auth is None:
+        key: Any = request.auth
+        if key is None:
             raise exceptions.NotAuthenticated("This needs an API key: Authorization: Bearer KEY.")
-        if scope == ApiKey.Scope.OPERATE and request.auth.scope != ApiKey.Scope.OPERATE:
+        if scope == ApiKey.Scope.OPERATE and key.scope != ApiKey.Scope.OPERATE:
             raise exceptions.PermissionDenied(
                 "This API key may only read; starting and cancelling needs one that may operate."
             )

@@ -114,8 +114,9 @@ class Limited(BaseThrottle):
     def allow_request(self, request: Request, view: APIView) -> bool:
         if getattr(view, "scope", "read") is None:
             return True
-        if request.auth is not None:
-            limit, bucket = request.auth.per_minute or settings.API_KEY_LIMIT, f"key:{request.auth.pk}"
+        key: Any = request.auth
+        if key is not None:
+            limit, bucket = key.per_minute or settings.API_KEY_LIMIT, f"key:{key.pk}"
         else:
             limit, bucket = settings.API_LIMIT, f"address:{address(request)}"
         taken = take(bucket, limit) if limit else None

@@ -63,7 +63,9 @@ class SourceRuns(Operating):
 
     summary = "Run a source now"
     path_parameters: ClassVar = {"slug": "The source's slug."}
-    headers: ClassVar = {IDEMPOTENCY_KEY: "Any text of at most 200 characters: sent again, it gives the same run."}
+    header_parameters: ClassVar = {
+        IDEMPOTENCY_KEY: "Any text of at most 200 characters: sent again, it gives the same run."
+    }
     body_serializer = StartSerializer
     answers = (
         (202, RunAnswerSerializer, "It is queued; `Location` is where to follow it."),

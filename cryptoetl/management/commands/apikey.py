@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -31,7 +32,8 @@ class Command(SentenceCommand):
         revoke.add_argument("ids", metavar="ID", nargs="+", help="the key's number, as `list` shows it")
 
     def handle(self, *_: Any, action: str, **options: Any) -> None:
-        {"make": self.make, "list": self.list, "revoke": self.revoke}[action](**options)
+        actions: dict[str, Callable[..., None]] = {"make": self.make, "list": self.show, "revoke": self.revoke}
+        actions[action](**options)
 
     def make(self, name: str, operate: bool, limit: str | None, expires: str | None, **_: Any) -> None:
         try:
@@ -47,7 +49,7 @@ class Command(SentenceCommand):
         self.stdout.write(text)
         self.stderr.write(f"Key {key.pk} may {key.get_scope_display()}. This is the only time that it is shown.")
 
-    def list(self, **_: Any) -> None:
+    def show(self, **_: Any) -> None:
         rows = [
             (
                 key.pk,
