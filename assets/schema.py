@@ -90,7 +90,8 @@ class Schema(AutoSchema):
 
     def get_examples(self) -> list[OpenApiExample]:
         status = str(next((status for status, _, _ in getattr(self.view, "answers", ())), 200))
+        kind = getattr(self.view, "example_type", "application/json")
         return [
-            OpenApiExample(name, value=value, response_only=True, status_codes=[status], media_type="application/json")
+            OpenApiExample(name, value=value, response_only=True, status_codes=[status], media_type=kind)
             for name, value in getattr(self.view, "examples", {}).items()
         ]

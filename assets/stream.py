@@ -15,6 +15,7 @@ from rest_framework.request import Request
 
 from assets.changes import Position
 from assets.errors import Invalid, Unserved
+from assets.examples import STREAM
 from assets.listeners import LISTENERS, MOST, Wish
 from assets.parameters import Parameter, text
 from assets.reading import Reading
@@ -51,6 +52,8 @@ class Stream(Reading):
     summary = "Quotes as they change"
     renderer_classes = (EventStreamRenderer,)
     errors_in_json = True
+    example_type = EventStreamRenderer.media_type
+    examples: ClassVar = {"A batch of one": STREAM}
     header_parameters: ClassVar = {LAST_EVENT_ID: "The id that was heard last."}
     parameters: tuple[Parameter, ...] = (
         text("source", "Only quotes of these sources, separated by commas.", example="coingecko"),

@@ -18,7 +18,7 @@ class ApiKey(models.Model):
         READ = "read", "read"
         OPERATE = "operate", "read, start and cancel runs"
 
-    name = models.TextField(help_text="Whose it is, and what for.")
+    name = models.CharField(max_length=200, help_text="Whose it is, and what for.")
     shown = models.TextField(editable=False, help_text="How it begins, to tell it from others.")
     digest = models.BinaryField(max_length=32, editable=False, help_text="SHA-256 of the key, which is random.")
     scope = models.TextField(choices=Scope, default=Scope.READ, db_default=Scope.READ)
@@ -47,4 +47,4 @@ class ApiKey(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.shown}… ({self.name})"
+        return f"{self.name} ({self.shown}…)"
