@@ -30,12 +30,14 @@ USABLE = """
     SELECT rolname FROM pg_roles WHERE rolname = %s AND pg_has_role(
         session_user, oid, CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)
 """
+#: PostgreSQL tells of this setting whenever it changes, a rollback that takes it back included: nobody need be asked.
+TOLD = "default_transaction_read_only"
 READER = f"""
     SELECT set_config('role', coalesce(({USABLE}), 'none'), false),
-           set_config('default_transaction_read_only', 'on', false), set_config('statement_timeout', %s, false)
+           set_config('{TOLD}', 'on', false), set_config('statement_timeout', %s, false)
 """
 #: The first of it for the transaction that may have begun with this very statement.
-OWNER = "SET transaction_read_only = off; RESET ROLE; RESET default_transaction_read_only; RESET statement_timeout"
+OWNER = f"SET transaction_read_only = off; RESET ROLE; RESET {TOLD}; RESET statement_timeout"
 
 
 @contextmanager
@@ -51,19 +53,15 @@ def reading(yes: bool = True) -> Iterator[None]:
 def as_who_asks(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Mapping[str, Any]) -> Any:
     """Django's hook around each statement: the session is the reader's or the owner's, as its caller is."""
     session = context["connection"].connection
-    wanted = _reading.get()
-    if is_reader(session) is not wanted and session.get_transaction_status() != TRANSACTION_STATUS_INERROR:
+    wanted, told = _reading.get(), session.get_parameter_status(TOLD)
+    # None: a pooler that keeps it to itself. Nobody could say whose the session is, so it stays the owner's.
+    if told not in (None, "on" if wanted else "off") and session.get_transaction_status() != TRANSACTION_STATUS_INERROR:
         if wanted:
             become_reader(session, settings.API_TIMEOUT_SECONDS)
         else:
             with session.cursor() as cursor:
                 cursor.execute(OWNER)
     return execute(sql, params, many, context)
-
-
-def is_reader(session: Any) -> bool:
-    """Asks no server: PostgreSQL tells of this setting whenever it changes, a rollback that takes it back included."""
-    return bool(session.get_parameter_status("default_transaction_read_only") == "on")
 
 
 def become_reader(session: Any, seconds: float) -> None:
