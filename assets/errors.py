@@ -105,7 +105,7 @@ def unserved(request: Any, error: Exception) -> Response:
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
     if isinstance(exception, DisallowedHost):
         fields = {"Host": "is none of ALLOWED_HOSTS"}
-        return JsonResponse(body(request, "invalid", "This host name is not answered here.", fields), status=400)
+        return JsonResponse(body(request, "bad_request", "This host name is not answered here.", fields), status=400)
     return JsonResponse(body(request, "bad_request", "The request can't be read."), status=400)
 
 

@@ -52,15 +52,17 @@ def reading(yes: bool = True) -> Iterator[None]:
 
 def as_who_asks(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Mapping[str, Any]) -> Any:
     """Django's hook around each statement: the session is the reader's or the owner's, as its caller is."""
-    session = context["connection"].connection
+    database = context["connection"]
+    session = database.connection
     wanted, told = _reading.get(), session.get_parameter_status(TOLD)
     # None: a pooler that keeps it to itself. Nobody could say whose the session is, so it stays the owner's.
     if told not in (None, "on" if wanted else "off") and session.get_transaction_status() != TRANSACTION_STATUS_INERROR:
-        if wanted:
-            become_reader(session, settings.API_TIMEOUT_SECONDS)
-        else:
-            with session.cursor() as cursor:
-                cursor.execute(OWNER)
+        with database.wrap_database_errors:
+            if wanted:
+                become_reader(session, settings.API_TIMEOUT_SECONDS)
+            else:
+                with session.cursor() as cursor:
+                    cursor.execute(OWNER)
     return execute(sql, params, many, context)
 
 
