@@ -47,6 +47,5 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-S", "-c", "import urllib.request as web; web.urlopen('http://127.0.0.1:8000/health/ready', timeout=4)"]
-CMD ["gunicorn", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "8", \
-     "--worker-tmp-dir", "/dev/shm", "--keep-alive", "75", "--timeout", "60", "--graceful-timeout", "25", \
-     "--no-control-socket", "cryptoetl.wsgi"]
+CMD ["gunicorn", "--config", "python:cryptoetl.serving", "--bind", "0.0.0.0:8000", "--worker-tmp-dir", "/dev/shm", \
+     "cryptoetl.wsgi"]

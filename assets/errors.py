@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import DisallowedHost, PermissionDenied, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
@@ -31,6 +31,13 @@ class Invalid(exceptions.APIException):
         self.fields = dict(fields)
         what = "; ".join(f"{name} {reason}" for name, reason in self.fields.items())
         super().__init__(f"The request can't be answered: {what}.")
+
+
+class Conflict(exceptions.APIException):
+    """What is asked for can't be done as things stand."""
+
+    status_code = 409
+    default_code = "conflict"
 
 
 class Unserved(exceptions.APIException):
@@ -96,6 +103,9 @@ def unserved(request: Any, error: Exception) -> Response:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    if isinstance(exception, DisallowedHost):
+        fields = {"Host": "is none of ALLOWED_HOSTS"}
+        return JsonResponse(body(request, "bad_request", "This host name is not answered here.", fields), status=400)
     return JsonResponse(body(request, "bad_request", "The request can't be read."), status=400)
 
 

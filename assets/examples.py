@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 ROW: dict[str, Any] = {
@@ -29,6 +30,15 @@ OTHER_ROW = ROW | {
     "updated_at": "2026-11-01T11:59:00Z",
 }
 ENVELOPE: dict[str, Any] = {"request_id": "9f0c1c1c7d7f4b6f8a52f3e4b7f0a1d2", "api_latency_ms": 2.114}
+#: A batch of one quote on /stream.
+STREAM = f"""event: quote
+data: {json.dumps(ROW, separators=(",", ":"))}
+
+event: batch
+id: 1041-1795253551884789
+data: {{"quotes":1}}
+
+"""
 DATA_PAGE = ENVELOPE | {
     "data": [ROW],
     "total": 3512,

@@ -15,14 +15,17 @@ from typing import Any
 from django.db import OperationalError, connections
 
 from assets.errors import Unserved
+from assets.reader import become_reader
 from assets.tables import DATA, DATA_COLUMNS, DATA_JOINS
 
 #: Exports at a time in one process: each holds a connection and a thread, and the API must go on answering.
 AT_A_TIME = 4
 CHUNK = 64 * 1024
-#: A statement may take five minutes elsewhere; a slow reader of a large export takes longer. And the first row is
-#: wanted soon: tables are walked in the order of their keys, where the planner would rather hash and sort them first.
-OPTIONS = "-c statement_timeout=3600000 -c enable_hashjoin=off -c enable_sort=off -c max_parallel_workers_per_gather=0"
+#: Seconds that an export may take: other statements have less, but a slow reader of a large one needs its time.
+LONGEST = 3600
+#: The first row is wanted soon: tables are walked in the order of their keys, where the planner would rather hash and
+#: sort them first.
+OPTIONS = "-c enable_hashjoin=off -c enable_sort=off -c max_parallel_workers_per_gather=0"
 FREE = threading.BoundedSemaphore(AT_A_TIME)
 
 TEXTS = ("asset_id", "symbol", "name", "source", "source_asset_id")
@@ -138,4 +141,6 @@ def connect() -> Any:
     database = connections["default"]
     parameters = database.get_connection_params()
     parameters["options"] = f"{parameters.get('options', '')} {OPTIONS}".strip()
-    return database.get_new_connection(parameters)
+    connection = database.get_new_connection(parameters)
+    become_reader(connection, LONGEST)
+    return connection

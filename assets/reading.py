@@ -24,6 +24,7 @@ from rest_framework.views import APIView
 
 from assets.errors import Invalid
 from assets.parameters import Asked, Parameter, read
+from assets.reader import reading
 
 
 class Negotiation(DefaultContentNegotiation):
@@ -45,7 +46,8 @@ class Negotiation(DefaultContentNegotiation):
 class Reading(APIView):
     """A view that only reads."""
 
-    authentication_classes = ()
+    #: What a caller's API key must be good for; None where nobody needs one, whatever the settings.
+    scope: str | None = "read"
     content_negotiation_class = Negotiation
     parameters: tuple[Parameter, ...] = ()
     #: Parts of the address, each with its description.
@@ -55,6 +57,12 @@ class Reading(APIView):
     summary: str = ""
     #: Where in the answer the rows are that its page shows as a table.
     rows_at: tuple[str, ...] = ("data",)
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Asked and rendered as somebody who may only read, unless it is here to change something."""
+        with reading(self.scope != "operate"):
+            response = super().dispatch(request, *args, **kwargs)
+            return response.render() if isinstance(response, Response) else response
 
     def get_view_name(self) -> str:
         return self.summary or str(super().get_view_name())

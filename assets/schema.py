@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
@@ -26,6 +27,8 @@ class Schema(AutoSchema):
         for name, description in getattr(self.view, "path_parameters", {}).items():
             kind: Any = int if name == "id" else str
             found.append(OpenApiParameter(name, kind, OpenApiParameter.PATH, True, description))
+        for name, description in getattr(self.view, "header_parameters", {}).items():
+            found.append(OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description))
         formats = [renderer.format for renderer in self.view.renderer_classes if renderer.format != "html"]
         found.append(
             OpenApiParameter(
@@ -47,7 +50,12 @@ class Schema(AutoSchema):
         return str(self.view.get_view_name())
 
     def get_auth(self) -> list[Any]:
-        return []
+        """Whether a key is needed."""
+        scope = getattr(self.view, "scope", None)
+        return [{"key": []}] if scope == "operate" or (scope and settings.API_KEY_REQUIRED) else []
+
+    def get_request_serializer(self) -> Any:
+        return getattr(self.view, "body_serializer", None)
 
     def get_operation_id(self) -> str:
         name = type(self.view).__name__.removesuffix("View")
@@ -59,20 +67,31 @@ class Schema(AutoSchema):
     def get_response_serializers(self) -> Any:
         answers: dict[Any, Any] = {}
         for status, serializer, description in getattr(self.view, "answers", ()):
-            answers[status] = OpenApiResponse(serializer, description)
+            answers[status] = OpenApiResponse(serializer or ErrorSerializer, description)
         if not answers:
             answers[200] = OpenApiResponse(getattr(self.view, "serializer_class", None), "The answer.")
         answers[400] = OpenApiResponse(ErrorSerializer, "A parameter can't be used; `fields` names it.")
+        if (scope := getattr(self.view, "scope", None)) is not None:
+            answers[401] = OpenApiResponse(ErrorSerializer, "A key is needed, or the one sent is not valid.")
+            answers[429] = OpenApiResponse(ErrorSerializer, "Too many requests: `Retry-After` says when to come again.")
+        if scope == "operate":
+            answers[403] = OpenApiResponse(ErrorSerializer, "The key may only read.")
         if getattr(self.view, "path_parameters", None) or getattr(self.view, "names_rows", False):
             answers[404] = OpenApiResponse(ErrorSerializer, "There is no such thing.")
         if getattr(self.view, "leads_elsewhere", False):
             answers[308] = OpenApiResponse(None, "It has another address now: `Location`.")
         answers[406] = OpenApiResponse(ErrorSerializer, "There is no such form of it.")
         answers[503] = answers.get(503) or OpenApiResponse(ErrorSerializer, "The database can't be reached.")
+        if getattr(self.view, "errors_in_json", False):
+            return {
+                (status, "application/json") if status >= 400 else status: answer for status, answer in answers.items()
+            }
         return answers
 
     def get_examples(self) -> list[OpenApiExample]:
+        status = str(next((status for status, _, _ in getattr(self.view, "answers", ())), 200))
+        kind = getattr(self.view, "example_type", "application/json")
         return [
-            OpenApiExample(name, value=value, response_only=True, status_codes=["200"], media_type="application/json")
+            OpenApiExample(name, value=value, response_only=True, status_codes=[status], media_type=kind)
             for name, value in getattr(self.view, "examples", {}).items()
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer2
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 
 from assets.reading import Negotiation
 from assets.renderers import JSONRenderer
@@ -22,6 +22,7 @@ class Yaml(OpenApiYamlRenderer2):
 class SchemaDocument(SpectacularAPIView):
     """OpenAPI 3, as JSON unless YAML is asked for."""
 
+    scope = None
     renderer_classes = [Json, OpenApiJsonRenderer, Yaml]  # noqa: RUF012
     authentication_classes = ()
     content_negotiation_class = Negotiation
@@ -36,13 +37,17 @@ class ErrorsInJson:
         return super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
 
 
-class Swagger(ErrorsInJson, SpectacularSwaggerView):
+class Swagger(ErrorsInJson, SpectacularSwaggerSplitView):
+    """Its script comes by itself, as a page may run none that stands in it."""
+
+    scope = None
     authentication_classes = ()
 
 
 class Redoc(ErrorsInJson, SpectacularRedocView):
     """Its template is ours: the original one asks Google for fonts."""
 
+    scope = None
     authentication_classes = ()
 
 

@@ -185,6 +185,12 @@ if COINGECKO_PLAN != "public" and not COINGECKO_API_KEY:
 
 API_PAGE_SIZE = whole("API_PAGE_SIZE", 50, 1, 100)
 API_MAX_PAGE_SIZE = 100
+API_KEY_REQUIRED = switch("API_KEY_REQUIRED", False)
+API_LIMIT = whole("API_LIMIT", None, 1, 10**6)
+API_KEY_LIMIT = whole("API_KEY_LIMIT", None, 1, 10**6)
+API_TIMEOUT_SECONDS = whole("API_TIMEOUT_SECONDS", 15, 1, 300)
+CORS_ORIGINS = words("CORS_ORIGINS", [])
+PROXIES = whole("PROXIES", 1 if HTTPS else 0, 0, 10)
 
 # ---------------------------------------------------------------------------------------------------------- Django
 
@@ -199,6 +205,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "corsheaders",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -209,6 +216,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "ingestion.middleware.RequestId",
+    "cryptoetl.headers.Headers",
+    "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
@@ -254,6 +263,24 @@ WHITENOISE_USE_FINDERS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 
+# Pages of other origins may read, and operate with a key; never with this site's cookies, and never the admin.
+CORS_ALLOW_ALL_ORIGINS = CORS_ORIGINS == ["*"]
+CORS_ALLOWED_ORIGINS = [] if CORS_ALLOW_ALL_ORIGINS else CORS_ORIGINS
+for _origin in CORS_ALLOWED_ORIGINS:
+    if not re.fullmatch(r"https?://[\w.:\[\]-]+", _origin):
+        raise ImproperlyConfigured(
+            f"CORS_ORIGINS must be origins as https://app.example.org, or * alone (one is {_origin[:60]!r})."
+        )
+CORS_URLS_REGEX = r"^/(?!admin(/|$)|static/)"
+CORS_ALLOW_METHODS = ("GET", "HEAD", "OPTIONS", "POST")
+CORS_ALLOW_HEADERS = (
+    *("accept", "authorization", "content-type", "if-modified-since", "if-none-match"),
+    *("idempotency-key", "last-event-id", "x-api-key", "x-request-id"),
+)
+CORS_EXPOSE_HEADERS = (
+    *("etag", "idempotency-replayed", "last-modified", "location", "ratelimit-limit", "ratelimit-policy"),
+    *("ratelimit-remaining", "ratelimit-reset", "retry-after", "x-request-id"),
+)
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if HTTPS else None
@@ -270,8 +297,9 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["assets.renderers.JSONRenderer", "assets.renderers.BrowsableAPIRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["cryptoetl.access.Scoped"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["cryptoetl.access.Bearer"],
+    "DEFAULT_THROTTLE_CLASSES": ["cryptoetl.limits.Limited"],
     "DEFAULT_SCHEMA_CLASS": "assets.schema.Schema",
     "EXCEPTION_HANDLER": "assets.errors.exception_handler",
     # `format` is read by assets.reading.Negotiation, which tells the caller what there is.
@@ -297,6 +325,15 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "PREPROCESSING_HOOKS": ["cryptoetl.documents.once_each"],
     "SORT_OPERATIONS": False,
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "key": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "An API key, as `manage.py apikey make` shows it.",
+            }
+        }
+    },
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
         "RunStatus": "ingestion.models.Run.Status",
@@ -306,6 +343,7 @@ SPECTACULAR_SETTINGS = {
     "TAGS": [
         {"name": "data", "description": "One row for each source and asset."},
         {"name": "assets", "description": "One row for each real-world asset: consensus, quotes, history."},
+        {"name": "operate", "description": "Start and cancel runs, with an API key that may."},
         {"name": "stats", "description": "What ingestion did, and how well."},
         {"name": "health", "description": "For people, orchestrators and Prometheus."},
         {"name": "system", "description": "Where everything is."},
@@ -318,6 +356,7 @@ UNFOLD = {
     "SITE_SYMBOL": "layers",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"/{STATIC_URL}cryptoetl/icon.svg"}],
     "SITE_URL": "/",
+    "LOGIN": {"form": "cryptoetl.login.LoginForm"},
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "ingestion.admin.menu.environment",

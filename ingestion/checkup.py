@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from assets import reader
 from assets.models import Source
 from ingestion import broker, workers
 from ingestion.budget import budget
@@ -69,6 +70,7 @@ def examine(knock: bool = True) -> Iterator[Finding]:
         found = migrations()
         in_order = found.level == "ok"
         yield found
+        yield role()
         yield clock()
     yield from redis_servers()
     yield disk()
@@ -104,6 +106,20 @@ def migrations() -> Finding:
         some = f"{len(waiting)} of them not applied, {waiting[0]} first"
         return fail("migrations", f"{some}: run `python manage.py migrate`")
     return ok("migrations", "all applied")
+
+
+def role() -> Finding:
+    """Whether the API reads as a role that can do nothing else."""
+    if reader.usable():
+        return ok("reading", f"the API reads as {reader.ROLE}, which may do nothing else")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT quote_ident(session_user)")
+        user = cursor.fetchone()[0]
+    return warn(
+        "reading",
+        f"the API's transactions are read-only by a setting alone, as {user} may not make roles: as a superuser"
+        f" CREATE ROLE {reader.ROLE}; GRANT {reader.ROLE} TO {user}; then `python manage.py migrate`",
+    )
 
 
 def clock() -> Finding:

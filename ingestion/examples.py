@@ -26,6 +26,12 @@ RUN: dict[str, Any] = {
     "error": None,
 }
 RUNS = ENVELOPE | {"data": [RUN], "total": 41, "page": 1, "page_size": 50, "next": None, "previous": None}
+QUEUED = ENVELOPE | {
+    "data": RUN
+    | dict.fromkeys(("started_at", "finished_at", "duration_seconds", "last_processed_id"))
+    | dict.fromkeys(("pages", "processed", "inserted", "updated", "unchanged"), 0)
+    | {"run_id": 42, "status": "queued", "trigger": "api"}
+}
 ROW = ENVELOPE | {
     "data": DATA_ROW
     | {
@@ -157,6 +163,7 @@ HEALTH_DETAILED = HEALTH | {
         {"name": "celery@web1", "pid": 71, "started_at": "2026-11-01T08:00:00Z", "seen_at": "2026-11-01T12:00:02Z"}
     ],
     "queues": {"fetch": 0, "normalize": 0, "maintenance": 0},
+    "stream": {"listeners": 12},
     "beat": {"last_tick_at": "2026-11-01T12:00:00Z", "seconds_since": 5.0},
     "sources": {
         "coingecko": {

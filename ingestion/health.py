@@ -18,6 +18,7 @@ import django
 from django.conf import settings
 from django.db import Error, connection
 
+from assets.listeners import LISTENERS
 from ingestion import broker
 from ingestion.models import Pulse
 from ingestion.reach import PATIENCE, Crew, crew, database_trouble
@@ -99,7 +100,7 @@ def migrated() -> bool:
 
 
 def details(found: Health) -> dict[str, Any]:
-    """What /health/detailed adds: who works, what waits, how fresh each source is, disk, versions."""
+    """What /health/detailed adds: who works, what waits, who listens here, how fresh each source is, disk, versions."""
     seen = crew()
     return {
         "workers": workers_shown(seen),
@@ -108,6 +109,7 @@ def details(found: Health) -> dict[str, Any]:
             "last_tick_at": found.pulse,
             "seconds_since": None if found.pulse is None else round((found.timestamp - found.pulse).total_seconds(), 3),
         },
+        "stream": {"listeners": len(LISTENERS)},
         "sources": {source.slug: freshness(source) for source in found.sources},
         "disk": disk(),
         "versions": versions(found.database != UNHEALTHY, seen.redis_version),

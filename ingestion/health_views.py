@@ -40,6 +40,7 @@ def said(content: dict[str, Any], serves: bool) -> Response:
 class HealthView(Reading):
     """How it is: database, broker and etl, with a reason for each trouble. 503 only when it can't serve."""
 
+    scope = None
     tag = "health"
     summary = "Health"
     answers = ANSWERS
@@ -54,6 +55,7 @@ class HealthView(Reading):
 class HealthLive(Reading):
     """Whether the process answers; asks no server."""
 
+    scope = None
     tag = "health"
     examples: ClassVar = {"Alive": {"status": "healthy"}}
     answers = ((200, OpenApiTypes.OBJECT, "It answers."),)
@@ -66,6 +68,7 @@ class HealthLive(Reading):
 class HealthReady(Reading):
     """Whether it can serve: PostgreSQL answers and the tables are there."""
 
+    scope = None
     tag = "health"
     examples: ClassVar = {"Ready": {"status": "healthy", "reasons": []}}
     answers = ((200, OpenApiTypes.OBJECT, "It can serve."), (503, OpenApiTypes.OBJECT, "It can't, and why."))
@@ -108,6 +111,7 @@ class PlainText(BaseRenderer):
 class Metrics(Reading):
     """Figures for Prometheus, worked out from PostgreSQL and Redis when asked."""
 
+    scope = None
     tag = "health"
     renderer_classes = (PlainText,)
     answers = ((200, OpenApiTypes.STR, "Prometheus's text format."),)

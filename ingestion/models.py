@@ -74,6 +74,9 @@ class Run(models.Model):
     last_processed_id = models.TextField(blank=True, default="", db_default="")
     error = models.TextField(blank=True, default="", db_default="")
     cancel_requested = models.BooleanField(default=False, db_default=False)
+    request_key = models.TextField(
+        null=True, blank=True, editable=False, help_text="The request over HTTP that asked for it, when it has a key."
+    )
     fail_after = models.BigIntegerField(
         null=True, blank=True, help_text="Stop after so many records: FAIL_AFTER_N_RECORDS of whoever asked for it."
     )
@@ -83,6 +86,9 @@ class Run(models.Model):
         constraints = (
             models.UniqueConstraint(
                 fields=["source"], condition=Q(status__in=["queued", "running"]), name="run_one_active_per_source"
+            ),
+            models.UniqueConstraint(
+                fields=["request_key"], condition=Q(request_key__isnull=False), name="run_one_per_request"
             ),
             models.UniqueConstraint(
                 fields=["source", "slot"], condition=Q(slot__isnull=False), name="run_one_per_slot"

@@ -23,16 +23,32 @@ class AlreadyActive(Exception):
 
 def start_run(source: Source, trigger: str, *, full: bool = False) -> Run:
     """A queued run. Raises AlreadyActive: one at a time, by constraint."""
+    return start_once(source, trigger, None, full=full)[0]
+
+
+def start_once(source: Source, trigger: str, request_key: str | None, *, full: bool = False) -> tuple[Run, bool]:
+    """A queued run, and whether it is new: a request that comes again has its run already, whatever it asks for now.
+
+    Raises AlreadyActive.
+    """
+    known = Run.objects.select_related("source")
+    if request_key is not None and (before := known.filter(request_key=request_key).first()):
+        return before, False
     try:
         with transaction.atomic():
-            return Run.objects.create(
-                source=source, trigger=trigger, full=full, fail_after=settings.FAIL_AFTER_N_RECORDS
+            run = Run.objects.create(
+                source=source,
+                trigger=trigger,
+                full=full,
+                request_key=request_key,
+                fail_after=settings.FAIL_AFTER_N_RECORDS,
             )
+        return run, True
     except IntegrityError:
-        active = Run.objects.select_related("source").filter(source=source, status__in=Run.ACTIVE).first()
-        if active is None:
-            # It ended between the two statements.
-            return start_run(source, trigger, full=full)
+        active = known.filter(source=source, status__in=Run.ACTIVE).first()
+        if active is None or (request_key is not None and active.request_key == request_key):
+            # It ended between the two statements, or is this very request, sent twice at a time.
+            return start_once(source, trigger, request_key, full=full)
         raise AlreadyActive(active) from None
 
 

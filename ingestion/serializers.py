@@ -137,6 +137,16 @@ class RunDetailSerializer(EnvelopeSerializer):
     data = RunDetailDataSerializer()
 
 
+class RunAnswerSerializer(EnvelopeSerializer):
+    data = RunSerializer()
+
+
+class StartSerializer(serializers.Serializer):
+    """What a request to start a run may say."""
+
+    full = serializers.BooleanField(default=False, help_text="Begin at the beginning, whatever the checkpoint says.")
+
+
 class AnswerSerializer(EnvelopeSerializer):
     """An answer whose content is described by its example."""
 

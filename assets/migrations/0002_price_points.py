@@ -1,4 +1,4 @@
-"""Price points and candles of an hour, partitioned by month; candles of a day; room on a page for updates in place."""
+"""Price points and hourly candles, partitioned by month; daily candles; room for updates; word of changed quotes."""
 
 from django.db import migrations
 
@@ -57,9 +57,20 @@ END $$;
 
 ALTER TABLE assets_quote SET (fillfactor = 80);
 ALTER TABLE assets_asset SET (fillfactor = 80);
+
+-- Once a transaction, whatever the number of rows and statements: /stream listens (assets.changes).
+CREATE FUNCTION assets_quote_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NOTIFY cryptoetl_quotes;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER quote_changed AFTER INSERT OR UPDATE ON assets_quote
+    FOR EACH STATEMENT EXECUTE FUNCTION assets_quote_changed();
 """
 
 DROP = """
+DROP TRIGGER quote_changed ON assets_quote;
+DROP FUNCTION assets_quote_changed();
 DROP FUNCTION assets_price_point_partition(date);
 DROP TABLE assets_price_point, assets_candle_hour, assets_candle_day;
 """

@@ -42,10 +42,9 @@ def argv_of(name: str, state: dict[str, Any]) -> list[str]:
     """Module and arguments of a program. Modules, because the first line of a script can't hold a path with a space."""
     port = state["environment"]["PORT"]
     if name == "web":
-        # The control socket would be made in the user's home.
-        serve = ["--bind", f"{ports.LOOPBACK}:{port}", "--worker-class", "gthread", "--workers", "2", "--threads", "8"]
-        live = ["--keep-alive", "75", "--timeout", "60", "--graceful-timeout", "10", "--no-control-socket"]
-        return ["gunicorn", *serve, *live, "cryptoetl.wsgi"]
+        serve = ["--config", "python:cryptoetl.serving", "--bind", f"{ports.LOOPBACK}:{port}"]
+        # The supervisor kills it after 20 seconds.
+        return ["gunicorn", *serve, "--graceful-timeout", "10", "cryptoetl.wsgi"]
     if name == "worker":
         # Ended by SIGTERM, it finishes the pages it is at. REMAP_SIGTERM=SIGQUIT, the way of containers, would wait its
         # whole soft shutdown time at each `make down`; what is killed is taken over from its checkpoint anyway.

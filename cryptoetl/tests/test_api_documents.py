@@ -38,8 +38,8 @@ def as_json_schema(node: Any) -> Any:
     return {"anyOf": [made, {"type": "null"}]} if node.get("nullable") else made
 
 
-def check(schema: dict[str, Any], path: str, answer: Any, status: str = "200") -> None:
-    content = schema["paths"][path]["get"]["responses"][status]["content"]["application/json"]
+def check(schema: dict[str, Any], path: str, answer: Any, status: str = "200", method: str = "get") -> None:
+    content = schema["paths"][path][method]["responses"][status]["content"]["application/json"]
     root = as_json_schema({"components": schema["components"], **content["schema"]})
     jsonschema.validate(answer, root)
 
@@ -89,8 +89,9 @@ def asked(path: str, names: dict[str, str]) -> str:
 
 def test_every_answer_is_as_it_is_described(client, schema):
     names = fill()
-    for path in schema["paths"]:
-        if path == "/metrics":
+    for path, item in schema["paths"].items():
+        # The one is no JSON, the other has no end.
+        if path in ("/metrics", "/stream") or "get" not in item:
             continue
         answer = client.get(asked(path, names))
         assert answer.status_code == 200, path
@@ -105,10 +106,11 @@ def test_every_answer_is_as_it_is_described(client, schema):
 def test_every_parameter_that_is_described_is_known_and_every_known_one_described(client, schema):
     for path, item in schema["paths"].items():
         view = next(p.callback for p in addresses() if "/" + shape(str(p.pattern)) == path).cls
-        described = {one["name"] for one in item["get"].get("parameters", []) if one["in"] == "query"}
+        (operation,) = item.values()
+        described = {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}
         assert described == {one.name for one in view.parameters} | {"format"}, path
-        assert all(one.get("description") for one in item["get"].get("parameters", [])), path
-        assert item["get"]["description"] and item["get"]["summary"], path
+        assert all(one.get("description") for one in operation.get("parameters", [])), path
+        assert operation["description"] and operation["summary"], path
 
 
 def addresses() -> list[Any]:
@@ -129,11 +131,12 @@ def test_every_address_of_the_contract_is_described(schema):
     assert set(schema["paths"]) == {
         *("/", "/data", "/data/{id}", "/data/summary", "/assets", "/assets/{asset_id}", "/assets/{asset_id}/history"),
         *("/health", "/health/live", "/health/ready", "/health/detailed", "/metrics", "/stats", "/stats/runs"),
+        *("/stream", "/sources/{slug}/runs", "/runs/{id}/cancel"),
         *("/stats/runs/{id}", "/stats/runs/compare", "/stats/performance", "/stats/drift", "/stats/anomalies"),
         "/stats/events",
     }
     assert schema["openapi"].startswith("3.")
-    operations = [item["get"]["operationId"] for item in schema["paths"].values()]
+    operations = [operation["operationId"] for item in schema["paths"].values() for operation in item.values()]
     assert len(set(operations)) == len(operations)
     kinds = schema["paths"]["/data"]["get"]["responses"]["200"]["content"]
     assert set(kinds) == {"application/json", "text/csv", "application/x-ndjson"}
@@ -142,7 +145,8 @@ def test_every_address_of_the_contract_is_described(schema):
 def test_the_examples_have_the_shape_they_are_examples_of(schema):
     seen = 0
     for path, item in schema["paths"].items():
-        content = item["get"]["responses"]["200"]["content"].get("application/json", {})
+        ((method, operation),) = item.items()
+        content = operation["responses"]["200" if method == "get" else "202"]["content"].get("application/json", {})
         for example in content.get("examples", {}).values():
             described = as_json_schema({"components": schema["components"], **content["schema"]})
             names = set(described.get("properties", example["value"])) or set(example["value"])
@@ -164,12 +168,14 @@ def test_yaml_for_who_asks_for_it(client):
 def test_the_pages_load_everything_from_here(client, path):
     page = client.get(path, headers=BROWSER).content.decode()
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert loaded and all(address.startswith(("/static/", "/schema")) for address in loaded)
+    assert loaded and all(address.startswith(("/static/", "/schema", "/docs?script=")) for address in loaded)
     assert "googleapis" not in page and "cdn." not in page and "jsdelivr" not in page
     for address in loaded:
         answer = client.get(address)
         assert answer.status_code == 200, address
         assert len(answer.getvalue()) > 100
+    if path == "/docs":
+        page += client.get("/docs?script=").content.decode()
     assert '"/schema"' in page or "'/schema'" in page or 'url: "/schema"' in page.replace("'", '"')
 
 
@@ -177,7 +183,8 @@ def test_the_handbook_names_every_address_and_parameter(schema):
     text = (settings.BASE_DIR / "docs" / "API.md").read_text()
     for path, item in schema["paths"].items():
         assert f"`{path}`" in text or f"`{path}?" in text, path
-        for parameter in item["get"].get("parameters", []):
+        (operation,) = item.values()
+        for parameter in operation.get("parameters", []):
             name = parameter["name"]
             assert any(form in text for form in (f"`{name}`", f"`{name}=", f"{{{name}}}", f"?{name}=", f"&{name}=")), (
                 name

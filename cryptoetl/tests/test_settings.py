@@ -9,7 +9,7 @@ import sys
 import pytest
 from django.conf import settings
 
-GUNICORN = ("-m", "gunicorn", "--check-config", "cryptoetl.wsgi")
+GUNICORN = ("-m", "gunicorn", "--config", "python:cryptoetl.serving", "--check-config", "cryptoetl.wsgi")
 CELERY = ("-m", "celery", "-A", "cryptoetl", "report")
 MANAGE = ("manage.py", "check")
 

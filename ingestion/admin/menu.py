@@ -53,6 +53,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "title": "System",
             "items": [
+                page(request, "API keys", "key", "cryptoetl.apikey"),
                 page(request, "Users", "person", "auth.user"),
                 page(request, "Groups", "group", "auth.group"),
                 page(request, "Intervals", "timer", "django_celery_beat.intervalschedule"),

@@ -121,6 +121,7 @@ class Migration(migrations.Migration):
                 ('last_processed_id', models.TextField(blank=True, db_default='', default='')),
                 ('error', models.TextField(blank=True, db_default='', default='')),
                 ('cancel_requested', models.BooleanField(db_default=False, default=False)),
+                ('request_key', models.TextField(blank=True, editable=False, help_text='The request over HTTP that asked for it, when it has a key.', null=True)),
                 ('fail_after', models.BigIntegerField(blank=True, help_text='Stop after so many records: FAIL_AFTER_N_RECORDS of whoever asked for it.', null=True)),
                 ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='assets.source')),
             ],
@@ -230,6 +231,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='run',
             constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['queued', 'running'])), fields=('source',), name='run_one_active_per_source'),
+        ),
+        migrations.AddConstraint(
+            model_name='run',
+            constraint=models.UniqueConstraint(condition=models.Q(('request_key__isnull', False)), fields=('request_key',), name='run_one_per_request'),
         ),
         migrations.AddConstraint(
             model_name='run',

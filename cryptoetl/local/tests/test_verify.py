@@ -90,6 +90,12 @@ def test_whatever_is_not_well_is_a_line_and_exit_1(
     assert "1 of " in said.splitlines()[-1]
 
 
+def test_a_copy_that_asks_for_keys_is_well(copy: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    copy({"/stats": (401, {}), "/data": (401, {})})
+    assert verify() == 0
+    assert capsys.readouterr().out.count("asks for an API key") == 2
+
+
 def test_a_copy_that_does_not_run_fails_in_every_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,75 @@
+"""`manage.py apikey`: makes, lists and revokes the keys of the API."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError
+
+from cryptoetl import keys
+from cryptoetl.models import ApiKey
+from ingestion.management.sentences import SentenceCommand, time_named, whole
+from ingestion.management.terminal import moment, table
+
+
+class Command(SentenceCommand):
+    help = (
+        "API keys: `make` shows a new one once and keeps its hash alone, `list` shows all, `revoke` ends some for good."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", metavar="{make,list,revoke}", required=True)
+        make = actions.add_parser("make", help="make a key and show it, once")
+        make.add_argument("name", metavar="NAME", help="whose it is, and what for")
+        make.add_argument("--operate", action="store_true", help="it may start and cancel runs, too")
+        make.add_argument("--limit", metavar="N", help="requests a minute at most; without it: API_KEY_LIMIT")
+        make.add_argument("--expires", metavar="TIME", help="not valid from then on (2027-01-01); without it: never")
+        actions.add_parser("list", help="every key, without the key itself")
+        revoke = actions.add_parser("revoke", help="these are not valid any more")
+        revoke.add_argument("ids", metavar="ID", nargs="+", help="the key's number, as `list` shows it")
+
+    def handle(self, *_: Any, action: str, **options: Any) -> None:
+        actions: dict[str, Callable[..., None]] = {"make": self.make, "list": self.show, "revoke": self.revoke}
+        actions[action](**options)
+
+    def make(self, name: str, operate: bool, limit: str | None, expires: str | None, **_: Any) -> None:
+        try:
+            key, text = keys.make(
+                name,
+                ApiKey.Scope.OPERATE if operate else ApiKey.Scope.READ,
+                by="manage.py",
+                per_minute=whole(limit, "The limit") if limit else None,
+                expires_at=time_named(expires) if expires else None,
+            )
+        except ValidationError as error:
+            raise CommandError("; ".join(error.messages)) from error
+        self.stdout.write(text)
+        self.stderr.write(f"Key {key.pk} may {key.get_scope_display()}. This is the only time that it is shown.")
+
+    def show(self, **_: Any) -> None:
+        rows = [
+            (
+                key.pk,
+                f"{key.shown}…",
+                key.name,
+                key.scope,
+                key.per_minute or "",
+                keys.state(key),
+                moment(key.created_at),
+                moment(key.last_used_at) or "never",
+            )
+            for key in ApiKey.objects.order_by("pk")
+        ]
+        headings = ("id", "key", "name", "scope", "a minute", "state", "made (UTC)", "last used (UTC)")
+        self.stdout.write(table(headings, rows) if rows else "There is no key: `manage.py apikey make NAME` makes one.")
+
+    def revoke(self, ids: list[str], **_: Any) -> None:
+        numbers = [whole(one, "The number of a key") for one in ids]
+        missing = set(numbers) - set(ApiKey.objects.filter(pk__in=numbers).values_list("pk", flat=True))
+        if missing:
+            raise CommandError(f"There is no key {min(missing)}; `manage.py apikey list` shows those there are.")
+        ended = keys.revoke(ApiKey.objects.filter(pk__in=numbers))
+        self.stdout.write(f"{ended} of {len(set(numbers))} revoked; the others were not valid any more.")

@@ -1,0 +1,157 @@
+"""Starting and cancelling runs over HTTP, by the same functions as the admin and the commands. It takes a key that may.
+
+A request that carries an `Idempotency-Key` can be sent again after a broken connection: it starts one run, however
+often it comes, and every answer shows that run.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+import msgspec
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from assets.errors import Conflict, Invalid
+from assets.models import Source
+from assets.reading import Reading
+from assets.tables import source_slug
+from ingestion import broker, examples, runs
+from ingestion.models import Run
+from ingestion.serializers import RunAnswerSerializer, RunSerializer, StartSerializer
+from ingestion.tasks import fetch, send
+from ingestion.views import run_of
+
+LARGEST_BODY = 16 * 1024
+IDEMPOTENCY_KEY = "Idempotency-Key"
+#: Of a sane key: what a header can carry, and no more than an index likes.
+SANE = re.compile(r"[\x21-\x7e]{1,200}")
+#: Where msgspec says what is wrong with a body.
+AT, UNKNOWN = re.compile(r" - at `\$\.(\w+)`$"), re.compile(r"unknown field `(.*)`", re.DOTALL)
+
+
+class Start(msgspec.Struct, forbid_unknown_fields=True):
+    """What a request to start a run may say."""
+
+    full: bool = False
+
+
+class Operating(Reading):
+    """What changes something: the envelope and the strictness of what reads."""
+
+    tag = "operate"
+    scope = "operate"
+    serializer_class = RunAnswerSerializer
+    examples: ClassVar = {"A queued run": examples.QUEUED}
+
+    def shown(self, request: Request, run: Run) -> Response:
+        """202 and where to follow it."""
+        response = self.answer(request, {"data": RunSerializer(run).data}, 202)
+        response["Location"] = f"/stats/runs/{run.pk}"
+        return response
+
+
+class SourceRuns(Operating):
+    """Start a run of a source now, from where its checkpoint stands; `full` begins at the beginning.
+
+    One run of a source at a time: 409 while another is under way. With an `Idempotency-Key` the same request may be
+    sent again and starts nothing new. While the broker is away, the run waits in the database and starts when it is
+    back.
+    """
+
+    summary = "Run a source now"
+    path_parameters: ClassVar = {"slug": "The source's slug."}
+    header_parameters: ClassVar = {
+        IDEMPOTENCY_KEY: "Any text of at most 200 characters: sent again, it gives the same run."
+    }
+    body_serializer = StartSerializer
+    answers = (
+        (202, RunAnswerSerializer, "It is queued; `Location` is where to follow it."),
+        (409, None, "A run of the source is under way, or the source is disabled."),
+    )
+
+    def post(self, request: Request, slug: str) -> Response:
+        self.asked(request)
+        body = start_of(request)
+        request_key = request_key_of(request)
+        source = Source.objects.filter(slug=source_slug(named(slug, "slug"))).first()
+        if source is None:
+            raise NotFound(f"There is no source {slug[:100]!r}.")
+        if not source.enabled:
+            raise Conflict(f"{source.title} is disabled: enable it in the admin first.", "disabled")
+        try:
+            run, is_new = runs.start_once(source, Run.Trigger.API, request_key, full=body.full)
+        except runs.AlreadyActive as active:
+            raise Conflict(f"{active} It goes on: /stats/runs/{active.run.pk}", "already_active") from None
+        if (run.source_id, run.full) != (source.pk, body.full):
+            raise Invalid({IDEMPOTENCY_KEY: "was sent before, with another request"})
+        if is_new and not broker.trouble():
+            send(fetch, run.pk)
+        response = self.shown(request, run)
+        if not is_new:
+            response["Idempotency-Replayed"] = "true"
+        return response
+
+
+class RunCancel(Operating):
+    """Stop a run after the page that it is at, a queued one at once. What is stored stays, and the next run goes on.
+
+    Asked twice it says the same; 409 when the run had ended before.
+    """
+
+    summary = "Cancel a run"
+    path_parameters: ClassVar = {"id": "The run's number."}
+    answers = (
+        (202, RunAnswerSerializer, "It stops; `Location` is where to follow it."),
+        (409, None, "It has ended already."),
+    )
+
+    def post(self, request: Request, id: int) -> Response:
+        self.asked(request)
+        run = run_of(id)
+        stops = runs.cancel(run)
+        run.refresh_from_db()
+        if not stops and run.status != Run.Status.CANCELLED:
+            raise Conflict(f"Run {run.pk} has ended already: {run.status}.", "ended")
+        return self.shown(request, run)
+
+
+def start_of(request: Request) -> Start:
+    """The body, JSON or empty. Raises Invalid with what can't be used."""
+    if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
+        raise Invalid({"body": f"must have at most {LARGEST_BODY:,} bytes"})
+    body = request._request.body
+    if not body.strip():
+        return Start()
+    kind = request._request.content_type
+    if kind != "application/json":
+        raise Invalid({"Content-Type": "must be application/json"})
+    try:
+        return msgspec.json.decode(body, type=Start)
+    except msgspec.ValidationError as error:
+        said = str(error)
+        if unknown := UNKNOWN.search(said):
+            raise Invalid({unknown[1][:100]: "is no field here"}) from None
+        field = AT.search(said)
+        raise Invalid({field[1] if field else "body": AT.sub("", said)[:200]}) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise Invalid({"body": "must be JSON"}) from None
+
+
+def request_key_of(request: Request) -> str | None:
+    """The caller's `Idempotency-Key`, told from those of other callers. Raises Invalid."""
+    sent = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if sent is None:
+        return None
+    if not SANE.fullmatch(sent):
+        raise Invalid({IDEMPOTENCY_KEY: "must be 1 to 200 printable characters without spaces"})
+    return f"{request.auth.pk}:{sent}"
+
+
+def named(value: str, name: str) -> str:
+    """A part of the address that is a text. Raises Invalid."""
+    if "\0" in value or "\ufffd" in value:
+        raise Invalid({name: "holds a NUL byte" if "\0" in value else "is not UTF-8"})
+    return value
