@@ -12,8 +12,8 @@ from django.db import connection
 
 from assets.models import Asset, Source
 from assets.pagination import CURSOR, PAGING, ordering
-from assets.parameters import Asked, Parameter, choice, flag, moment, number, text
-from assets.tables import ASSETS, DATA, Condition, source_slug, stale
+from assets.parameters import Asked, Parameter, choice, flag, moment, named, number, row_number, several, short, text
+from assets.tables import ASSETS, DATA, Condition, Table, source_slug
 
 COUNT = choice(
     "count",
@@ -23,18 +23,30 @@ COUNT = choice(
 )
 SYMBOL = text("symbol", "Part of the symbol, whatever its case.", example="btc")
 SEARCH = text("search", "Part of the name or of the symbol, whatever its case.", example="bitcoin")
+SYMBOLS = several("symbols", "These symbols, whatever their case.", lambda part: short(part).upper(), example="BTC,ETH")
+AS_OF = moment("as_of", "As it was at this time, as far as history knows: see the description of the address.")
+
+
+def fields(table: Table, example: str) -> Parameter:
+    names = list(table.columns)
+    return several("fields", "Only these fields of a row.", named(names), example=example, enum=names)
+
 
 DATA_PARAMETERS: tuple[Parameter, ...] = (
     SYMBOL,
     SEARCH,
     text("source", "The source's slug.", example="coingecko"),
     text("asset_id", "The asset; a source's own id for it as `source:id` does as well.", example="bitcoin"),
+    several("ids", "The rows of these numbers (`id`).", row_number, example="1,2,3"),
+    SYMBOLS,
     number("min_price", "Price in US dollars, at least.", example="0.5"),
     number("max_price", "Price in US dollars, at most.", example="100"),
     number("min_market_cap", "Market cap in US dollars, at least.", example="1000000"),
     moment("updated_since", "Observed by its source (`updated_at`) at this time or later."),
     flag("stale", "Whether its source has been silent about it for longer than three of its intervals."),
     flag("delisted", "Whether it was missing from three whole sweeps of its source."),
+    fields(DATA, "symbol,price_usd"),
+    AS_OF,
     ordering(list(DATA.fields), "rank"),
     *PAGING,
     CURSOR,
@@ -44,7 +56,11 @@ ASSET_PARAMETERS: tuple[Parameter, ...] = (
     SYMBOL,
     SEARCH,
     text("source", "Only assets that this source lists.", example="coinpaprika"),
+    several("ids", "These assets (`asset_id`).", short, example="bitcoin,ethereum"),
+    SYMBOLS,
     choice("agreement", "What the sources' prices say of each other.", Asset.Agreement.values),
+    fields(ASSETS, "asset_id,price_usd"),
+    AS_OF,
     ordering(list(ASSETS.fields), "rank"),
     *PAGING,
     CURSOR,
@@ -57,35 +73,38 @@ def containing(part: str) -> str:
     return "%" + part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
 
-Make = Callable[[Any], Condition]
+#: Texts are looked for in the listings first, all at once: PostgreSQL would else ask for each row of the large table.
+LISTED = "q.listing_id IN (WITH listed AS MATERIALIZED (SELECT id FROM assets_listing WHERE {}) SELECT id FROM listed)"
+
+Make = Callable[[Any, Table], Condition]
 DATA_FILTERS: Mapping[str, Make] = {
-    "symbol": lambda part: Condition(
-        "q.listing_id IN (SELECT id FROM assets_listing WHERE symbol ILIKE %s)", containing(part)
-    ),
-    "search": lambda part: Condition(
-        "q.listing_id IN (SELECT id FROM assets_listing WHERE symbol || E'\\n' || name ILIKE %s)", containing(part)
-    ),
-    "source": lambda slug: Condition("q.source_id = %s", source_key(slug)),
-    "asset_id": lambda asset_id: Condition("q.asset_id = %s", (resolve(asset_id) or (0, ""))[0]),
-    "min_price": lambda price: Condition("q.price_usd >= %s", price),
-    "max_price": lambda price: Condition("q.price_usd <= %s", price),
-    "min_market_cap": lambda cap: Condition("q.market_cap >= %s", cap),
-    "updated_since": lambda time: Condition("q.observed_at >= %s", time),
-    "stale": lambda wanted: Condition(f"{stale()} = %s", wanted, "s"),
-    "delisted": lambda wanted: Condition("(l.delisted_at IS NOT NULL) = %s", wanted, "l"),
+    "symbol": lambda part, table: Condition(LISTED.format("symbol ILIKE %s"), containing(part)),
+    "search": lambda part, table: Condition(LISTED.format("symbol || E'\\n' || name ILIKE %s"), containing(part)),
+    "source": lambda slug, table: Condition("q.source_id = %s", source_key(slug), tally="source_id"),
+    "asset_id": lambda asset_id, table: Condition("q.asset_id = %s", (resolve(asset_id) or (0, ""))[0]),
+    "ids": lambda ids, table: Condition("q.listing_id = ANY(%s)", list(ids)),
+    "symbols": lambda symbols, table: Condition(LISTED.format("upper(symbol) = ANY(%s)"), list(symbols)),
+    "min_price": lambda price, table: Condition("q.price_usd >= %s", price),
+    "max_price": lambda price, table: Condition("q.price_usd <= %s", price),
+    "min_market_cap": lambda cap, table: Condition("q.market_cap >= %s", cap),
+    "updated_since": lambda time, table: Condition("q.observed_at >= %s", time),
+    "stale": lambda wanted, table: Condition(f"{table.fields['is_stale'].sql} = %s", wanted, "s"),
+    "delisted": lambda wanted, table: Condition(f"{table.fields['delisted'].sql} = %s", wanted, "l"),
 }
 ASSET_FILTERS: Mapping[str, Make] = {
-    "symbol": lambda part: Condition("a.symbol ILIKE %s", containing(part)),
-    "search": lambda part: Condition("a.symbol || E'\\n' || a.name ILIKE %s", containing(part)),
-    "source": lambda slug: Condition(
+    "symbol": lambda part, table: Condition("a.symbol ILIKE %s", containing(part)),
+    "search": lambda part, table: Condition("a.symbol || E'\\n' || a.name ILIKE %s", containing(part)),
+    "source": lambda slug, table: Condition(
         "a.id IN (SELECT asset_id FROM assets_listing WHERE source_id = %s)", source_key(slug)
     ),
-    "agreement": lambda agreement: Condition("a.agreement = %s", agreement),
+    "ids": lambda ids, table: Condition("a.slug = ANY(%s)", list(ids)),
+    "symbols": lambda symbols, table: Condition("a.symbol = ANY(%s)", list(symbols)),
+    "agreement": lambda agreement, table: Condition("a.agreement = %s", agreement),
 }
 
 
-def conditions(asked: Asked, filters: Mapping[str, Make]) -> list[Condition]:
-    return [make(asked[name]) for name, make in filters.items() if asked.get(name) is not None]
+def conditions(asked: Asked, filters: Mapping[str, Make], table: Table) -> list[Condition]:
+    return [make(asked[name], table) for name, make in filters.items() if asked.get(name) is not None]
 
 
 def where(found: Sequence[Condition]) -> tuple[str, list[Any], str]:

@@ -74,6 +74,11 @@ class NDJSONRenderer(CSVRenderer):
     format = "ndjson"
 
 
+class ParquetRenderer(CSVRenderer):
+    media_type = "application/vnd.apache.parquet"
+    format = "parquet"
+
+
 class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
     """The same answer for a person: what can be asked as a form, the rows as a table, the JSON as it is."""
 

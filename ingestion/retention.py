@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.db import connection, transaction
 
+from assets import tally
+
 CHUNK = 500
 
 OLD_PAGES = """
@@ -46,6 +48,7 @@ def prune(dry_run: bool = False) -> Pruned:
             while gone := drop_pages(before):
                 pages += gone
             bodies = drop_bodies()
+            tally.add_up()
             for name in partitions:
                 cursor.execute(f'DROP TABLE IF EXISTS "{name}"')
     return Pruned(pages, bodies, tuple(partitions))

@@ -1,4 +1,4 @@
-"""Price points, partitioned by month of observation, and room on a page for updates in place."""
+"""Price points, partitioned by month of observation, room on a page for updates in place, and the tally of rows."""
 
 from django.db import migrations
 
@@ -34,9 +34,46 @@ END $$;
 
 ALTER TABLE assets_quote SET (fillfactor = 80);
 ALTER TABLE assets_asset SET (fillfactor = 80);
+
+CREATE FUNCTION assets_tally_quotes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM assets_tally WHERE quotes <> 0;
+    ELSE
+        INSERT INTO assets_tally (source_id, quotes)
+        SELECT source_id, CASE TG_OP WHEN 'INSERT' THEN count(*) ELSE -count(*) END FROM changed GROUP BY source_id;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tally_in AFTER INSERT ON assets_quote REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION assets_tally_quotes();
+CREATE TRIGGER tally_out AFTER DELETE ON assets_quote REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION assets_tally_quotes();
+CREATE TRIGGER tally_none AFTER TRUNCATE ON assets_quote EXECUTE FUNCTION assets_tally_quotes();
+
+CREATE FUNCTION assets_tally_assets() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM assets_tally WHERE assets <> 0;
+    ELSE
+        INSERT INTO assets_tally (assets)
+        SELECT CASE TG_OP WHEN 'INSERT' THEN count(*) ELSE -count(*) END FROM changed HAVING count(*) > 0;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tally_in AFTER INSERT ON assets_asset REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION assets_tally_assets();
+CREATE TRIGGER tally_out AFTER DELETE ON assets_asset REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION assets_tally_assets();
+CREATE TRIGGER tally_none AFTER TRUNCATE ON assets_asset EXECUTE FUNCTION assets_tally_assets();
 """
 
-DROP = "DROP FUNCTION assets_price_point_partition(date); DROP TABLE assets_price_point;"
+DROP = """
+DROP TRIGGER tally_in ON assets_quote; DROP TRIGGER tally_out ON assets_quote; DROP TRIGGER tally_none ON assets_quote;
+DROP TRIGGER tally_in ON assets_asset; DROP TRIGGER tally_out ON assets_asset; DROP TRIGGER tally_none ON assets_asset;
+DROP FUNCTION assets_tally_quotes(); DROP FUNCTION assets_tally_assets();
+DROP FUNCTION assets_price_point_partition(date); DROP TABLE assets_price_point;
+"""
 
 
 class Migration(migrations.Migration):
