@@ -294,7 +294,8 @@ def write(
         if moved:
             execute_values(cursor, MOVE, moved, page_size=10_000)
             cursor.execute(
-                "UPDATE assets_quote quote SET asset_id = listing.asset_id FROM assets_listing listing"
+                "UPDATE assets_quote quote SET asset_id = listing.asset_id, changed_in = DEFAULT"
+                " FROM assets_listing listing"
                 " WHERE quote.listing_id = listing.id AND listing.id = ANY(%s)",
                 [[row[0] for row in moved]],
             )
