@@ -99,8 +99,8 @@ def place(asked: Asked, default_ordering: str) -> Place:
                 raise Invalid({"ordering": "can't be chosen where a walk is resumed: rows come as they were written"})
             after = unseal(sealed[1:], scope(asked, RESUMING))
             return Place("", False, size, walking=True, after=after, kind="changes")
-        after = unseal(sealed, scope(asked, wanted)) if sealed else None
-        return Place(field, descending, size, walking=True, after=after, kind="cursor")
+        begun = unseal(sealed, scope(asked, wanted)) if sealed else None
+        return Place(field, descending, size, walking=True, after=begun, kind="cursor")
     if by_offset:
         return Place(
             field, descending, asked["limit"] or settings.API_PAGE_SIZE, offset=asked["offset"] or 0, kind="offset"

@@ -7,7 +7,7 @@ the snapshot that the rows come from; figures too long for any decimal of Parque
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -49,7 +49,7 @@ class Parquet:
         self._chunks.close()
         self._rows.close()
 
-    def _written(self) -> Iterator[bytes]:
+    def _written(self) -> Generator[bytes, None, None]:
         schema = pa.schema(self._kinds.items())
         file = Sink()
         with pa.parquet.ParquetWriter(pa.PythonFile(file, "w"), schema, compression="zstd") as writer:

@@ -16,7 +16,7 @@ def shown(parameter: Parameter) -> OpenApiParameter:
     if parameter.example is not None:
         schema["example"] = parameter.example
     # A list is one value with commas between, not a parameter that comes again.
-    listed = {"style": "form", "explode": False} if schema["type"] == "array" else {}
+    listed: dict[str, Any] = {"style": "form", "explode": False} if schema["type"] == "array" else {}
     return OpenApiParameter(
         parameter.name, schema, OpenApiParameter.QUERY, parameter.required, parameter.description, **listed
     )
