@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description="Measures ingestion.")
     parser.add_argument("--size", choices=SIZES, default=os.environ.get("SIZE", "small"))
-    parser.add_argument("--only", default="", help="the names of some of the parts: loads, workers, csv, crowded")
+    parser.add_argument("--only", default="", help="the names of some of the parts: loads, workers, csv, crowded, api")
     options = parser.parse_args()
     servers = Throwaway()
     servers.start()
@@ -59,11 +59,12 @@ def measured(size: Size, only: set[str]) -> Iterator[Result]:
     import django
 
     django.setup()
-    from bench import crowded, csv_file, loads, workers
+    from bench import api, crowded, csv_file, loads, workers
     from bench.database import prepare
 
     prepare()
-    for name, part in (("loads", loads), ("workers", workers), ("csv", csv_file), ("crowded", crowded)):
+    parts = {"loads": loads, "workers": workers, "csv": csv_file, "crowded": crowded, "api": api}
+    for name, part in parts.items():
         if not only or name in only:
             yield from part.measured(size)
 
