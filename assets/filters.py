@@ -123,9 +123,7 @@ def source_key(name: str) -> int:
 
 RESOLVE = """
 SELECT id, slug FROM (
-    SELECT 0 AS nth, id, slug FROM assets_asset WHERE slug = %(id)s
-    UNION ALL
-    SELECT 1, asset.id, asset.slug FROM assets_source source
+    SELECT 1 AS nth, asset.id, asset.slug FROM assets_source source
     JOIN assets_listing listing ON listing.source_id = source.id AND listing.source_asset_id = %(own)s
     JOIN assets_asset asset ON asset.id = listing.asset_id
     WHERE source.slug = %(source)s
@@ -142,5 +140,8 @@ def resolve(asset_id: str) -> tuple[int, str] | None:
     """(key, present id) of the asset: by its id, by `source:id`, or by an id that it had before."""
     source, _, own = asset_id.partition(":")
     with connection.cursor() as cursor:
+        cursor.execute("SELECT id, slug FROM assets_asset WHERE slug = %s", [asset_id])
+        if found := cursor.fetchone():
+            return found
         cursor.execute(RESOLVE, {"id": asset_id, "source": source_slug(source), "own": own})
         return cursor.fetchone()

@@ -139,10 +139,19 @@ def sign(payload: bytes, scope: bytes) -> bytes:
 # ------------------------------------------------------------------------------------------------------- SQL of a page
 
 
-def page_of(table: Table, place: Place, where: str, values: Sequence[Any], needs: str) -> tuple[str, list[Any]]:
-    """SQL of the page's keys: (key, sort_value, phase), one row more than the page so that a next one is known."""
+#: Behind so many rows a page's keys are found in the index alone, and their rows afterwards.
+DEEP = 1000
+
+
+def page_of(
+    table: Table, place: Place, where: str, values: Sequence[Any], needs: str, keys_alone: bool = False
+) -> tuple[str, list[Any]]:
+    """SQL of the page: (key, sort_value, phase) and, unless only the keys are found, the table's own columns.
+
+    It is one row more than the page, so that a next one is known.
+    """
     field = table.fields.get(place.field, WRITTEN)
-    asking = Asking(table, field, place, where, list(values), table.joined(needs + field.needs))
+    asking = Asking(table, field, place, where, list(values), table.joined(needs + field.needs), keys_alone)
     if place.walking:
         return asking.after()
     # An index goes backwards with its nulls first; forwards they are last as it is.
@@ -159,40 +168,43 @@ class Asking:
     where: str
     values: list[Any]
     joins: str
+    keys_alone: bool
 
     @property
     def direction(self) -> str:
         return "DESC" if self.place.descending else "ASC"
 
     def select(self, phase: int, *conditions: str) -> str:
+        rows = "" if self.keys_alone else f", {self.table.alias}.*"
         return (
-            f"SELECT {self.table.key} AS key, {self.field.sql} AS sort_value, {phase} AS phase "
+            f"SELECT {self.table.key} AS key, {self.field.sql} AS sort_value, {phase} AS phase{rows} "
             f"FROM {self.table.source} {self.joins} WHERE {' AND '.join([self.where, *conditions])}"
         )
 
     @property
     def in_order(self) -> str:
-        return f"ORDER BY {self.field.sql} {self.direction}, {self.table.key} {self.direction} LIMIT %s"
+        return f"ORDER BY {self.field.sql} {self.direction}, {self.table.key} {self.direction} LIMIT {self.size}"
+
+    @property
+    def size(self) -> int:
+        return self.place.size + 1
 
     def numbered(self) -> tuple[str, list[Any]]:
-        return f"{self.select(0)} {self.in_order} OFFSET %s", [*self.values, self.place.size + 1, self.place.offset]
+        return f"{self.select(0)} {self.in_order} OFFSET {self.place.offset}", self.values
 
     def numbered_with_nulls(self) -> tuple[str, list[Any]]:
         """Those that have a value, then the others, which are looked for only if the page isn't full without them."""
-        size, offset = self.place.size + 1, self.place.offset
-        said = f"{self.field.sql} IS NOT NULL"
+        offset, said = self.place.offset, f"{self.field.sql} IS NOT NULL"
         counted = f"SELECT count(*) FROM {self.table.source} {self.joins} WHERE {self.where} AND {said}"
-        skipped = (
-            f"CASE WHEN EXISTS (SELECT FROM said) THEN 0 ELSE greatest(%s - ({counted}), 0) END" if offset else "0"
-        )
-        nulls = self.select(1, f"{self.field.sql} IS NULL", "(SELECT count(*) FROM said) < %s")
+        skipped = f"CASE WHEN EXISTS (SELECT FROM said) THEN 0 ELSE greatest({offset} - ({counted}), 0) END"
+        nulls = self.select(1, f"{self.field.sql} IS NULL", f"(SELECT count(*) FROM said) < {self.size}")
         sql = f"""
-            WITH said AS MATERIALIZED ({self.select(0, said)} {self.in_order} OFFSET %s)
+            WITH said AS MATERIALIZED ({self.select(0, said)} {self.in_order} OFFSET {offset})
             SELECT * FROM said UNION ALL
-            (SELECT * FROM ({nulls} ORDER BY {self.table.key} {self.direction} LIMIT %s OFFSET {skipped}) rest)
-            ORDER BY phase, sort_value {self.direction}, key {self.direction} LIMIT %s"""
-        bound = [*self.values, size, offset, *self.values, size, size]
-        return sql, [*bound, *([offset, *self.values] if offset else []), size]
+            (SELECT * FROM ({nulls} ORDER BY {self.table.key} {self.direction}
+                            LIMIT {self.size} OFFSET {skipped if offset else 0}) rest)
+            ORDER BY phase, sort_value {self.direction}, key {self.direction} LIMIT {self.size}"""
+        return sql, self.values * (3 if offset else 2)
 
     def after(self) -> tuple[str, list[Any]]:
         """A keyset is a bound on the first column and a filter behind it: PostgreSQL finds the bound in an index, which
@@ -213,19 +225,16 @@ class Asking:
             if field is WRITTEN:
                 conditions.append(f"{field.sql} < pg_snapshot_xmin(pg_current_snapshot())")
             parts.append(f"({self.select(0, *conditions)} {self.in_order})")
-            bound += [*self.values, *of, self.place.size + 1]
+            bound += [*self.values, *of]
         if field.nullable:
             conditions, of = [f"{field.sql} IS NULL"], []
             if after is not None and after.value is None:
                 conditions.append(f"{key} {beyond} %s")
                 of = [after.key]
-            parts.append(f"({self.select(1, *conditions)} ORDER BY {key} {self.direction} LIMIT %s)")
-            bound += [*self.values, *of, self.place.size + 1]
-        return (
-            f"SELECT * FROM ({' UNION ALL '.join(parts)}) found "
-            f"ORDER BY phase, sort_value {self.direction}, key {self.direction} LIMIT %s",
-            [*bound, self.place.size + 1],
-        )
+            parts.append(f"({self.select(1, *conditions)} ORDER BY {key} {self.direction} LIMIT {self.size})")
+            bound += [*self.values, *of]
+        order = f"ORDER BY phase, sort_value {self.direction}, key {self.direction} LIMIT {self.size}"
+        return f"SELECT * FROM ({' UNION ALL '.join(parts)}) found {order}", bound
 
 
 def page_order(place: Place, alias: str = "page") -> str:

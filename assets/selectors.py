@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 from django.db import connection
 
-from assets import filters, pagination, tally
-from assets.pagination import After, Place
+from assets import filters, pagination, prepared, tally
+from assets.pagination import DEEP, After, Place
 from assets.parameters import Asked
 from assets.tables import DATA, Condition, Table, stale
 
@@ -58,14 +58,15 @@ def data_page(
 ) -> Rows:
     """Rows of /data, with the columns of these names."""
     where, values, needs = filters.where(found)
-    keys, bound = pagination.page_of(table, place, where, values, needs)
+    deep = place.offset > DEEP
+    page, bound = pagination.page_of(table, place, where, values, needs, keys_alone=deep)
     rows, _ = fetch(
         f"""
-        WITH page AS ({keys})
-        SELECT (SELECT row_to_json(shown)::text FROM (SELECT {table.shown(names)}) shown),
-               page.key, page.sort_value::text, {table.modified}, false, {facts.sql}
-        FROM page JOIN {table.source} ON q.listing_id = page.key {table.all_joined}
-        ORDER BY {pagination.page_order(place)}""",
+        WITH page AS ({page})
+        SELECT row_to_json(shown)::text, key, sort_value::text, {table.modified}, false, {facts.sql}
+        FROM {f"page JOIN {table.source} ON q.listing_id = key" if deep else "page q"} {table.all_joined}
+        CROSS JOIN LATERAL (SELECT {table.shown(names)}) shown
+        ORDER BY {pagination.page_order(place, "page" if deep else "q")}""",
         bound,
         place,
         facts,
@@ -73,10 +74,19 @@ def data_page(
     return rows
 
 
-def fetch(sql: str, bound: Sequence[Any], place: Place, facts: Facts) -> tuple[Rows, list[tuple[int, int]]]:
-    """The page that this SQL (JSON, key, sort value, time of change, due, facts) finds; (key, position) of the due."""
+def fetch(
+    sql: str, bound: Sequence[Any], place: Place, facts: Facts, steady: bool = False
+) -> tuple[Rows, list[tuple[int, int]]]:
+    """The page that this SQL (JSON, key, sort value, time of change, due, facts) finds; (key, position) of the due.
+
+    `steady`: one plan is good for all values.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(sql, bound)
+        # Filters may be rare or common, and want plans of their own.
+        if steady or not bound:
+            prepared.execute(cursor, sql, bound)
+        else:
+            cursor.execute(sql, bound)
         found = cursor.fetchall()
         if found:
             told = found[0][5:]

@@ -98,6 +98,10 @@ class Table:
     tallied: str = ""
     """The column of `assets_tally` that knows how many rows there are; "" when nobody counts them."""
 
+    @property
+    def alias(self) -> str:
+        return self.key.partition(".")[0]
+
     def joined(self, needs: str) -> str:
         return " ".join(sql for alias, sql in self.joins.items() if alias in needs)
 

@@ -25,12 +25,12 @@ def quoted(data: Table) -> str:
     """SQL: every source's own word on the asset `a`, out of these rows of /data."""
     return f"""
 LEFT JOIN LATERAL (
-    SELECT coalesce(json_agg((SELECT row_to_json(shown) FROM (SELECT {data.shown()}) shown)
-                             ORDER BY s.identity_rank, s.slug, l.source_asset_id), '[]') AS quotes,
+    SELECT coalesce(json_agg(row_to_json(shown) ORDER BY s.identity_rank, s.slug, l.source_asset_id), '[]') AS quotes,
            max({data.modified}) AS modified
     FROM {data.source}
     JOIN assets_source s ON s.id = q.source_id
     JOIN assets_listing l ON l.id = q.listing_id
+    CROSS JOIN LATERAL (SELECT {data.shown()}) shown
     WHERE q.asset_id = a.id
 ) quoted ON true"""
 
@@ -70,10 +70,9 @@ class Wanted:
         data = DATA if self.as_of is None else data_table(self.as_of)
         return f"""
         WITH page AS ({keys})
-        SELECT (SELECT row_to_json(shown)::text FROM (SELECT {self.columns}) shown),
-               page.key, page.sort_value::text, greatest(a.changed_at, quoted.modified), a.fresh_until <= now(),
+        SELECT row_to_json(shown)::text, page.key, page.sort_value::text, greatest(a.changed_at, quoted.modified), a.fresh_until <= now(),
                {facts.sql}
-        FROM page JOIN {asset} {quoted(data)} ORDER BY {order}"""
+        FROM page JOIN {asset} {quoted(data)} CROSS JOIN LATERAL (SELECT {self.columns}) shown ORDER BY {order}"""
 
 
 #: What an asset of another time can be ordered by.
@@ -89,7 +88,7 @@ def existed(as_of: datetime) -> Condition:
 def assets_page(place: Place, found: Sequence[Condition], wanted: Wanted, facts: Facts) -> Rows:
     """Rows of /assets."""
     where, values, needs = filters.where(found)
-    keys, bound = pagination.page_of(ASSETS, place, where, values, needs)
+    keys, bound = pagination.page_of(ASSETS, place, where, values, needs, keys_alone=True)
     if wanted.as_of is not None:
         return page_then(keys, bound, place, wanted, facts)
     return fetch_current(keys, bound, pagination.page_order(place), place, wanted, facts)
@@ -106,9 +105,11 @@ def page_then(keys: str, bound: Sequence[Any], place: Place, wanted: Wanted, fac
     return rows
 
 
-def fetch_current(keys: str, bound: Sequence[Any], order: str, place: Place, wanted: Wanted, facts: Facts) -> Rows:
+def fetch_current(
+    keys: str, bound: Sequence[Any], order: str, place: Place, wanted: Wanted, facts: Facts, steady: bool = False
+) -> Rows:
     """The page, with every consensus as it is now."""
-    rows, due = fetch(wanted.sql(keys, NOW_STORED, order, facts), bound, place, facts)
+    rows, due = fetch(wanted.sql(keys, NOW_STORED, order, facts), bound, place, facts, steady)
     if due:
         again = reckoned([key for key, _ in due], wanted)
         for key, position in due:
@@ -139,5 +140,5 @@ def reckoned(asset_ids: Sequence[int], wanted: Wanted) -> dict[int, str]:
 def asset(asset_id: int, wanted: Wanted) -> tuple[orjson.Fragment, Rows] | None:
     """(JSON, its page) of one asset, with the evidence of its identity."""
     keys = "SELECT id AS key, 0 AS sort_value, 0 AS phase FROM assets_asset WHERE id = %s"
-    rows = fetch_current(keys, [asset_id], "page.key", Place("id", False, 1), wanted, Facts())
+    rows = fetch_current(keys, [asset_id], "page.key", Place("id", False, 1), wanted, Facts(), steady=True)
     return (orjson.Fragment(rows.texts[0]), rows) if rows.texts else None
