@@ -25,7 +25,7 @@ def execute(cursor: Any, sql: str, values: Sequence[Any] = ()) -> None:
     global _pooled
     known = _known.setdefault(connection.connection, {})
     name = known.get(sql)
-    if _pooled or name is None and (sql not in known and len(known) >= MOST):
+    if _pooled or (name is None and (sql not in known and len(known) >= MOST)):
         cursor.execute(sql, values)
         return
     if name is None:

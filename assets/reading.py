@@ -81,11 +81,9 @@ class Reading(APIView):
         and latency differ from answer to answer. It may be kept until the next run is due, by programs: a person who
         asks for a run looks at its page right after.
         """
-        hashed = blake2b(str(request.accepted_renderer.format).encode(), digest_size=16)
-        for part in parts:
-            hashed.update(part if isinstance(part, bytes) else part.encode())
-            hashed.update(b"\0")
-        tag = f'W/"{hashed.hexdigest()}"'
+        shown = [request.accepted_renderer.format, *parts]
+        data = b"\0".join(part if isinstance(part, bytes) else part.encode() for part in shown)
+        tag = f'W/"{blake2b(data, digest_size=16).hexdigest()}"'
         sent = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
         response: HttpResponse
         if sent == ["*"] or tag in (known if known.startswith("W/") else f"W/{known}" for known in sent):

@@ -89,9 +89,9 @@ def at_depth(port: int, row: int) -> str:
 def in_the_database(many: int) -> Iterator[Result]:
     """Milliseconds of PostgreSQL alone."""
     from assets.filters import DATA_FILTERS
+    from assets.pagination import Place
     from assets.selectors import data_page, facts_of
     from assets.tables import DATA
-    from assets.pagination import Place
 
     total = facts_of(DATA, {"count": "exact"}, []).total  # type: ignore[arg-type]
     took = best(lambda: query(f"SELECT {total}"))
