@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from statistics import median
 from time import monotonic, perf_counter, sleep
 from typing import Any
@@ -21,6 +22,7 @@ from django.db import connection
 from bench.asking import ask
 from bench.filling import fill
 from bench.result import Result, Size
+from bench.rivals import COLUMNS, JOINS
 from cryptoetl.local.ports import server_port
 
 OURS = ["-m", "gunicorn", "cryptoetl.wsgi"]
@@ -120,16 +122,14 @@ def exports(rows: int) -> Iterator[Result]:
 
 
 def timed_export_by_cursor() -> float:
-    from assets.tables import DATA
-
+    """The same rows, as one writes it first: native values out of a server-side cursor, times in ISO 8601."""
     began = perf_counter()
     with psycopg2.connect(os.environ["DATABASE_URL"]) as one, one.cursor("export") as cursor:
-        cursor.itersize = 2000
-        cursor.execute(f"SELECT {DATA.shown()} FROM {DATA.source} {DATA.all_joined} ORDER BY q.listing_id")
+        cursor.execute(f"SELECT {', '.join(COLUMNS.values())} FROM assets_quote q {JOINS} ORDER BY q.listing_id")
         target = io.StringIO()
         writer = csv.writer(target)
         for row in cursor:
-            writer.writerow(row)
+            writer.writerow([value.isoformat() if isinstance(value, datetime) else value for value in row])
             if target.tell() > 1 << 16:
                 target.seek(0)
                 target.truncate()

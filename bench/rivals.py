@@ -34,11 +34,11 @@ COLUMNS = {
     "is_stale": "q.observed_at < now() - 3 * s.interval_seconds * interval '1 second'",
     "delisted": "l.delisted_at IS NOT NULL",
 }
+JOINS = """JOIN assets_source s ON s.id = q.source_id JOIN assets_listing l ON l.id = q.listing_id
+    JOIN assets_asset a ON a.id = q.asset_id"""
 PAGE = f"""
 SELECT {", ".join(f"{sql} AS {name}" for name, sql in COLUMNS.items())}
-FROM (SELECT * FROM assets_quote ORDER BY rank, listing_id LIMIT {SIZE}) q
-JOIN assets_source s ON s.id = q.source_id JOIN assets_listing l ON l.id = q.listing_id
-JOIN assets_asset a ON a.id = q.asset_id ORDER BY q.rank, q.listing_id
+FROM (SELECT * FROM assets_quote ORDER BY rank, listing_id LIMIT {SIZE}) q {JOINS} ORDER BY q.rank, q.listing_id
 """
 ASSETS = f"""
 SELECT a.slug AS asset_id, a.symbol, a.name, a.rank, a.price_usd, a.market_cap, a.volume_24h, a.percent_change_24h,

@@ -10,12 +10,15 @@ import select
 
 import psycopg2
 from django.db.backends.postgresql import base
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def is_usable(self) -> bool:
         line = select.poll()
         try:
+            if self.connection.get_transaction_status() == TRANSACTION_STATUS_INERROR:
+                return False
             # Nobody was asked anything, so whatever lies there is the end, or the word of a server that is going away.
             line.register(self.connection.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
         except (psycopg2.Error, ValueError, AttributeError):
