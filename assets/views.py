@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from assets import filters, history, selectors, unified
 from assets.errors import Invalid
-from assets.examples import ASSET, DATA_PAGE, HISTORY, SUMMARY
+from assets.examples import ASSET_DETAIL, ASSET_PAGE, DATA_PAGE, HISTORY, SUMMARY
 from assets.export import Wanted, stream
 from assets.filters import ASSET_FILTERS, ASSET_PARAMETERS, DATA_FILTERS, DATA_PARAMETERS
 from assets.pagination import Place, address, neighbours, place, resume
@@ -128,7 +128,7 @@ class DataSummary(Reading):
     tag = "data"
     summary = "Summary"
     serializer_class = SummarySerializer
-    examples: ClassVar = {"Two sources": SUMMARY}
+    examples: ClassVar = {"Three sources": SUMMARY}
 
     def get(self, request: Request) -> HttpResponse:
         self.asked(request)
@@ -149,7 +149,7 @@ class Assets(ListReading):
     summary = "Real-world assets with their consensus"
     parameters = ASSET_PARAMETERS
     serializer_class = AssetPageSerializer
-    examples: ClassVar = {"A page": {"data": [ASSET], "total": 1, "page": 1, "page_size": 50, "next": None}}
+    examples: ClassVar = {"A page": ASSET_PAGE}
 
     def get(self, request: Request) -> HttpResponse:
         asked = self.asked(request)
@@ -198,7 +198,7 @@ class AssetDetail(OfAsset):
     rows_at = ("data", "quotes")
     row_address = staticmethod(Data.row_address)
     serializer_class = AssetDetailSerializer
-    examples: ClassVar = {"Bitcoin": {"data": ASSET}}
+    examples: ClassVar = {"Bitcoin": ASSET_DETAIL}
 
     def get(self, request: Request, asset_id: str) -> HttpResponse:
         self.asked(request)
