@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection
 
+from assets import searching
 from assets.models import Asset, Source
 from assets.pagination import CURSOR, PAGING, ordering
 from assets.parameters import Asked, Parameter, choice, flag, moment, named, number, row_number, several, short, text
@@ -68,18 +69,32 @@ ASSET_PARAMETERS: tuple[Parameter, ...] = (
 )
 
 
-def containing(part: str) -> str:
-    """The LIKE pattern of a text that contains this part."""
-    return "%" + part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-
-
 #: Texts are looked for in the listings first, all at once: PostgreSQL would else ask for each row of the large table.
 LISTED = "q.listing_id IN (WITH listed AS MATERIALIZED (SELECT id FROM assets_listing WHERE {}) SELECT id FROM listed)"
 
+
+def row_with(part: str, text: str) -> Condition:
+    """The rows of listings whose text holds the part."""
+    found = searching.listings_with(part, text)
+    if found is None:
+        return Condition(f"{text} ILIKE %s", searching.containing(part), "l")
+    return Condition("q.listing_id = ANY(%s)", [listing for listing, _ in found])
+
+
+def asset_with(part: str, text: str) -> Condition:
+    """The assets whose own text, which is one of their listings', holds the part."""
+    found = searching.listings_with(part, text)
+    matching = f"{text.replace('l.', 'a.')} ILIKE %s"
+    if found is None:
+        return Condition(matching, searching.containing(part))
+    ids = ",".join(str(asset) for asset in {asset for _, asset in found})
+    return Condition(f"a.id = ANY('{{{ids}}}') AND {matching}", searching.containing(part))
+
+
 Make = Callable[[Any, Table], Condition]
 DATA_FILTERS: Mapping[str, Make] = {
-    "symbol": lambda part, table: Condition(LISTED.format("symbol ILIKE %s"), containing(part)),
-    "search": lambda part, table: Condition(LISTED.format("symbol || E'\\n' || name ILIKE %s"), containing(part)),
+    "symbol": lambda part, table: row_with(part, searching.SYMBOL),
+    "search": lambda part, table: row_with(part, searching.ANY),
     "source": lambda slug, table: Condition("q.source_id = %s", source_key(slug), tally="source_id"),
     "asset_id": lambda asset_id, table: Condition("q.asset_id = %s", (resolve(asset_id) or (0, ""))[0]),
     "ids": lambda ids, table: Condition("q.listing_id = ANY(%s)", list(ids)),
@@ -92,8 +107,8 @@ DATA_FILTERS: Mapping[str, Make] = {
     "delisted": lambda wanted, table: Condition(f"{table.fields['delisted'].sql} = %s", wanted, "l"),
 }
 ASSET_FILTERS: Mapping[str, Make] = {
-    "symbol": lambda part, table: Condition("a.symbol ILIKE %s", containing(part)),
-    "search": lambda part, table: Condition("a.symbol || E'\\n' || a.name ILIKE %s", containing(part)),
+    "symbol": lambda part, table: asset_with(part, searching.SYMBOL),
+    "search": lambda part, table: asset_with(part, searching.ANY),
     "source": lambda slug, table: Condition(
         "a.id IN (SELECT asset_id FROM assets_listing WHERE source_id = %s)", source_key(slug)
     ),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import BrinIndex
+from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -178,6 +178,26 @@ class ListingKey(models.Model):
 
     class Meta:
         db_table = "assets_listing_key"
+
+
+class ListingText(models.Model):
+    """What a listing's symbol and name are found by: their grams of three letters. Written by `assets.searching`."""
+
+    listing = models.OneToOneField(Listing, models.CASCADE, primary_key=True, related_name="text", db_constraint=False)
+    grams = ArrayField(models.TextField())
+
+    class Meta:
+        db_table = "assets_listing_text"
+        indexes = (GinIndex(fields=["grams"], name="listing_text_grams", fastupdate=False),)
+
+
+class Unfiled(models.Model):
+    """Listings whose texts are not filed yet, as triggers write them down: a row for each batch."""
+
+    listing_ids = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        db_table = "assets_unfiled"
 
 
 class Quote(models.Model):

@@ -21,7 +21,12 @@ FILL = (
        SELECT l.id, l.source_id, l.asset_id, a.price_usd, a.market_cap, a.volume_24h, 0.5, a.rank,
               now() - l.id % 600 * interval '1 second', 0, 0, 0
        FROM assets_listing l JOIN assets_asset a ON a.id = l.asset_id""",
-    "VACUUM ANALYZE assets_asset, assets_listing, assets_quote",
+    "DROP INDEX listing_text_grams",
+    """INSERT INTO assets_listing_text (listing_id, grams)
+       SELECT id, assets_grams(symbol || E'\\n' || name) FROM assets_listing""",
+    "CREATE INDEX listing_text_grams ON assets_listing_text USING gin (grams) WITH (fastupdate = off)",
+    "TRUNCATE assets_unfiled",
+    "VACUUM ANALYZE assets_asset, assets_listing, assets_listing_text, assets_quote",
     "CHECKPOINT",
 )
 
@@ -29,6 +34,8 @@ FILL = (
 def fill(rows: int) -> None:
     empty()
     with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute("SET maintenance_work_mem = '512MB'")
         cursor.execute("UPDATE assets_source SET interval_seconds = 86400, last_sweep_at = now()")
         for statement in FILL:
             cursor.execute(statement, {"assets": rows // 2} if "%(" in statement else None)

@@ -209,7 +209,7 @@ def test_the_count_is_exact_estimated_or_none(client, django_assert_num_queries)
 @pytest.mark.parametrize("rows", [2, 60])
 def test_the_number_of_queries_does_not_grow_with_the_rows(client, django_assert_num_queries, rows):
     coins("coingecko", rows)
-    with django_assert_num_queries(1 if rows <= 50 else 2):
+    with django_assert_num_queries(3 if rows <= 50 else 4):
         assert len(client.get("/data?search=coin&stale=false").json()["data"]) == min(rows, 50)
 
 

@@ -140,7 +140,7 @@ def test_every_address_of_the_contract_is_described(schema):
 
 
 def missing(example: Any, answer: Any, path: str) -> set[str]:
-    """The names of the one that the other doesn't have. What is free (a record, sources) is compared where both have it."""
+    """The names of the one that the other doesn't have, except where names are values: a record, the sources."""
     if isinstance(example, list) and isinstance(answer, list):
         return missing(example[0], answer[0], path) if example and answer else set()
     if not isinstance(example, dict) or not isinstance(answer, dict):
