@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -22,6 +22,11 @@ DUE = """(SELECT min(coalesce(last_sweep_at, now()) + interval_seconds * interva
 HORIZON = "pg_snapshot_xmin(pg_current_snapshot())::text"
 
 
+def epoch(time: str) -> str:
+    """SQL: seconds since 1970. They come with each row, and reading a time takes ten times as long as a number."""
+    return f"extract(epoch FROM {time})::float8"
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the statement that finds a page tells beside its rows, in the same snapshot."""
@@ -30,7 +35,7 @@ class Facts:
 
     @property
     def sql(self) -> str:
-        return f"{self.total}, {DUE}, {HORIZON}"
+        return f"{self.total}, {epoch(DUE)}, {HORIZON}"
 
 
 @dataclass(slots=True)
@@ -63,7 +68,7 @@ def data_page(
     rows, _ = fetch(
         f"""
         WITH page AS ({page})
-        SELECT row_to_json(shown)::text, key, sort_value::text, {table.modified}, false, {facts.sql}
+        SELECT row_to_json(shown)::text, key, sort_value::text, {epoch(table.modified)}, false, {facts.sql}
         FROM {f"page JOIN {table.source} ON q.listing_id = key" if deep else "page q"} {table.all_joined}
         CROSS JOIN LATERAL (SELECT {table.shown(names)}) shown
         ORDER BY {pagination.page_order(place, "page" if deep else "q")}""",
@@ -95,13 +100,17 @@ def fetch(
             told = cursor.fetchone()
     more = len(found) > place.size
     shown = found[: place.size]
-    horizon = place.after.horizon if place.after else told[-1]
+    total, due, horizon_now = told
+    modified = max((row[3] for row in shown if row[3]), default=None)
+    horizon = place.after.horizon if place.after else horizon_now
     rows = Rows(
         [row[0] for row in shown],
         more,
         After(shown[-1][2], shown[-1][1], horizon) if shown else None,
-        max((row[3] for row in shown if row[3]), default=None),
-        *told,
+        None if modified is None else datetime.fromtimestamp(modified, UTC),
+        total,
+        None if due is None else datetime.fromtimestamp(due, UTC),
+        horizon_now,
     )
     return rows, [(row[1], position) for position, row in enumerate(shown) if row[4]]
 

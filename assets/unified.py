@@ -17,7 +17,7 @@ from django.db import connection
 from assets import filters, pagination
 from assets.pagination import Place
 from assets.pricing import COLUMNS, TYPES, priced, quotes_sql
-from assets.selectors import Facts, Rows, fetch
+from assets.selectors import Facts, Rows, epoch, fetch
 from assets.tables import ASSETS, DATA, QUOTES_THEN, Condition, Table, data_table, iso, literal
 
 
@@ -70,7 +70,7 @@ class Wanted:
         data = DATA if self.as_of is None else data_table(self.as_of)
         return f"""
         WITH page AS ({keys})
-        SELECT row_to_json(shown)::text, page.key, page.sort_value::text, greatest(a.changed_at, quoted.modified),
+        SELECT row_to_json(shown)::text, page.key, page.sort_value::text, {epoch("greatest(a.changed_at, quoted.modified)")},
                a.fresh_until <= now(),
                {facts.sql}
         FROM page JOIN {asset} {quoted(data)} CROSS JOIN LATERAL (SELECT {self.columns}) shown ORDER BY {order}"""

@@ -26,7 +26,7 @@ class Packing(GZipMiddleware):
         if short or response.has_header("Content-Encoding") or response.get("Content-Type") in PACKED:
             return response
         if not takes_zstd(request.META.get("HTTP_ACCEPT_ENCODING", "")):
-            return super().process_response(request, response)  # type: ignore[arg-type]
+            return super().process_response(request, response)
         patch_vary_headers(response, ("Accept-Encoding",))
         if response.streaming:
             response.streaming_content = packed(response.streaming_content)  # type: ignore[attr-defined]
