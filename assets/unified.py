@@ -70,9 +70,8 @@ class Wanted:
         data = DATA if self.as_of is None else data_table(self.as_of)
         return f"""
         WITH page AS ({keys})
-        SELECT row_to_json(shown)::text, page.key, page.sort_value::text, {epoch("greatest(a.changed_at, quoted.modified)")},
-               a.fresh_until <= now(),
-               {facts.sql}
+        SELECT row_to_json(shown)::text, page.key, page.sort_value::text,
+               {epoch("greatest(a.changed_at, quoted.modified)")}, a.fresh_until <= now(), {facts.sql}
         FROM page JOIN {asset} {quoted(data)} CROSS JOIN LATERAL (SELECT {self.columns}) shown ORDER BY {order}"""
 
 
