@@ -144,14 +144,15 @@ DEEP = 1000
 
 
 def page_of(
-    table: Table, place: Place, where: str, values: Sequence[Any], needs: str, keys_alone: bool = False
+    table: Table, place: Place, where: str, values: Sequence[Any], needs: str, keys_alone: bool = False, total: int = 0
 ) -> tuple[str, list[Any]]:
     """SQL of the page: (key, sort_value, phase) and, unless only the keys are found, the table's own columns.
 
-    It is one row more than the page, so that a next one is known.
+    It is one row more than the page, so that a next one is known. Given how many rows there are, the page is looked for
+    from the list's end.
     """
     field = table.fields.get(place.field, WRITTEN)
-    asking = Asking(table, field, place, where, list(values), table.joined(needs + field.needs), keys_alone)
+    asking = Asking(table, field, place, where, list(values), table.joined(needs + field.needs), keys_alone, total)
     if place.walking:
         return asking.after()
     # An index goes backwards with its nulls first; forwards they are last as it is.
@@ -169,6 +170,7 @@ class Asking:
     values: list[Any]
     joins: str
     keys_alone: bool
+    total: int = 0
 
     @property
     def direction(self) -> str:
@@ -190,6 +192,13 @@ class Asking:
         return self.place.size + 1
 
     def numbered(self) -> tuple[str, list[Any]]:
+        if self.total:
+            back = "ASC" if self.place.descending else "DESC"
+            left = self.total - self.place.offset
+            return (
+                f"SELECT * FROM ({self.select(0)} ORDER BY {self.field.sql} {back}, {self.table.key} {back}"
+                f" LIMIT {max(min(self.size, left), 0)} OFFSET {max(left - self.size, 0)}) ending"
+            ), self.values
         return f"{self.select(0)} {self.in_order} OFFSET {self.place.offset}", self.values
 
     def numbered_with_nulls(self) -> tuple[str, list[Any]]:

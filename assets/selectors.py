@@ -64,7 +64,8 @@ def data_page(
     """Rows of /data, with the columns of these names."""
     where, values, needs = filters.where(found)
     deep = place.offset > DEEP
-    page, bound = pagination.page_of(table, place, where, values, needs, keys_alone=deep)
+    ending = tally.from_the_end(table, found, place.offset) if deep else 0
+    page, bound = pagination.page_of(table, place, where, values, needs, keys_alone=deep, total=ending)
     rows, _ = fetch(
         f"""
         WITH page AS ({page})

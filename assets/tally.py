@@ -23,6 +23,16 @@ def total_sql(table: Table, found: Sequence[Condition]) -> str | None:
     return f"(SELECT coalesce(sum({table.tallied}), 0)::bigint FROM assets_tally WHERE {where})"
 
 
+def from_the_end(table: Table, found: Sequence[Condition], offset: int) -> int:
+    """How many rows there are, if a page that begins there lies nearer to the list's end; else 0."""
+    if found or not (known := total_sql(table, found)):
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {known}")
+        (total,) = cursor.fetchone()
+        return int(total) if offset > total / 2 else 0
+
+
 def add_up() -> None:
     """The tally says the same in fewer rows."""
     with connection.cursor() as cursor:

@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 from django.db import connection
 
-from assets import filters, pagination
-from assets.pagination import Place
+from assets import filters, pagination, tally
+from assets.pagination import DEEP, Place
 from assets.pricing import COLUMNS, TYPES, priced, quotes_sql
 from assets.selectors import Facts, Rows, epoch, fetch
 from assets.tables import ASSETS, DATA, QUOTES_THEN, Condition, Table, data_table, iso, literal
@@ -88,7 +88,8 @@ def existed(as_of: datetime) -> Condition:
 def assets_page(place: Place, found: Sequence[Condition], wanted: Wanted, facts: Facts) -> Rows:
     """Rows of /assets."""
     where, values, needs = filters.where(found)
-    keys, bound = pagination.page_of(ASSETS, place, where, values, needs, keys_alone=True)
+    ending = tally.from_the_end(ASSETS, found, place.offset) if place.offset > DEEP else 0
+    keys, bound = pagination.page_of(ASSETS, place, where, values, needs, keys_alone=True, total=ending)
     if wanted.as_of is not None:
         return page_then(keys, bound, place, wanted, facts)
     return fetch_current(keys, bound, pagination.page_order(place), place, wanted, facts)

@@ -298,3 +298,20 @@ def test_the_summary_counts_an_asset_once(client, django_assert_num_queries):
     assert data["newest_update"] == now.isoformat().replace("+00:00", "Z")
     assert list(data["sources"]) == ["coingecko", "coinpaprika", "csv"]
     assert data["sources"]["csv"]["stale"] == 1 and data["sources"]["csv"]["without_price"] == 1
+
+
+@pytest.mark.parametrize("path", ["/data", "/assets"])
+@pytest.mark.parametrize("ordering", ["rank", "-rank", "id", "-id", "price_usd"])
+def test_a_page_deep_in_the_list_is_the_same_whatever_way_it_is_found(client, monkeypatch, path, ordering):
+    """Near the end it is looked for from there."""
+    coins("coingecko", 20, rank=7)
+    load("coingecko", record("n1"), record("n2"), record("n3", rank=1, price_usd="9"))
+    whole = [row["asset_id"] for row in client.get(f"{path}?ordering={ordering}").json()["data"]]
+    assert len(whole) == 23
+    for module in ("selectors", "unified"):
+        monkeypatch.setattr(f"assets.{module}.DEEP", 2)
+    for offset in (*range(3, 24), 99):
+        page = client.get(f"{path}?ordering={ordering}&limit=4&offset={offset}").json()
+        assert [row["asset_id"] for row in page["data"]] == whole[offset : offset + 4], offset
+        assert (page["next"] is not None) is (offset + 4 < 23)
+        assert page["total"] == 23

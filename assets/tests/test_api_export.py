@@ -249,3 +249,14 @@ def test_fields_are_picked_in_files_too(client):
     assert [list(row) for row in rows_of(client, "fields=price_usd,symbol")] == [["symbol", "price_usd"]] * 2
     lines = client.get("/data?format=ndjson&fields=symbol").getvalue().decode().splitlines()
     assert [json.loads(line) for line in lines] == [{"symbol": "C0001"}, {"symbol": "C0002"}]
+
+
+def test_what_is_asked_before_is_of_the_same_snapshot_as_the_rows():
+    coins("coingecko", 3)
+
+    def before(cursor) -> None:
+        cursor.execute("SELECT count(*) FROM assets_quote")
+        assert cursor.fetchone() == (3,)
+        coins("coingecko", 5)
+
+    assert b"".join(Export("COPY (SELECT count(*) FROM assets_quote) TO STDOUT", [], before)) == b"3\n"
