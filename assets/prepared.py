@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import psycopg2
 from django.db import DatabaseError, connection
 
 #: A connection keeps no more than so many; what comes later is planned each time.
@@ -28,21 +29,22 @@ def execute(cursor: Any, sql: str, values: Sequence[Any] = ()) -> None:
     if _pooled or (name is None and (sql not in known and len(known) >= MOST)):
         cursor.execute(sql, values)
         return
-    if name is None:
-        if sql in known:
+    try:
+        if name is None and sql in known:
             known[sql] = prepare(cursor.cursor, sql, len(values), len(known))
+        elif name is not None:
+            marks = "(" + ", ".join(["%s"] * len(values)) + ")" if values else ""
+            cursor.execute(f"EXECUTE {name}{marks}", values)
+            return
         else:
             known[sql] = None
-        cursor.execute(sql, values)
-        return
-    marks = "(" + ", ".join(["%s"] * len(values)) + ")" if values else ""
-    try:
-        cursor.execute(f"EXECUTE {name}{marks}", values)
-    except DatabaseError as error:
-        if getattr(error.__cause__, "pgcode", None) != "26000" or connection.in_atomic_block:
+    except (DatabaseError, psycopg2.Error) as error:
+        # Somebody else's connection until just now: ours is prepared elsewhere, or his is here.
+        code = getattr(error, "pgcode", None) or getattr(error.__cause__, "pgcode", None)
+        if code not in ("26000", "42P05") or connection.in_atomic_block:
             raise
         _pooled = True
-        cursor.execute(sql, values)
+    cursor.execute(sql, values)
 
 
 def prepare(cursor: Any, sql: str, values: int, number: int) -> str:

@@ -131,7 +131,7 @@ def form_fields(view: Any, request: Any) -> list[dict[str, Any]]:
             "name": parameter.name,
             "description": parameter.description,
             "choices": parameter.choices,
-            "example": parameter.example,
+            "example": ",".join(parameter.example) if isinstance(parameter.example, list) else parameter.example,
             "value": request.query_params.get(parameter.name, ""),
             "default": parameter.schema.get("default", ""),
         }

@@ -16,7 +16,7 @@ from assets.parameters import Asked
 from assets.tables import DATA, Condition, Table, stale
 
 #: When the next run is due, as far as the last whole sweeps tell: until then nothing changes by itself.
-DUE = """(SELECT min(coalesce(last_sweep_at, now()) + interval_seconds * interval '1 second')
+DUE = """(SELECT min(coalesce(last_sweep_at, to_timestamp(0)) + interval_seconds * interval '1 second')
     FROM assets_source WHERE enabled)"""
 #: Every transaction before this one is over: what it wrote is seen, or never will be.
 HORIZON = "pg_snapshot_xmin(pg_current_snapshot())::text"
@@ -76,6 +76,7 @@ def data_page(
         bound,
         place,
         facts,
+        steady=not found,
     )
     return rows
 
@@ -88,7 +89,7 @@ def fetch(
     `steady`: one plan is good for all values.
     """
     with connection.cursor() as cursor:
-        # Filters may be rare or common, and want plans of their own.
+        # Filters may be rare or common, and want plans of their own; where a walk stands is all the same.
         if steady or not bound:
             prepared.execute(cursor, sql, bound)
         else:

@@ -129,6 +129,7 @@ def kept(answer) -> int:
 def test_an_answer_may_be_kept_until_the_next_run(client, path):
     coins("coingecko", 3)
     now = datetime.now(UTC)
+    assert kept(client.get(path)) == 0, "a source that never ran may run at any time"
     Source.objects.update(last_sweep_at=now, interval_seconds=600)
     Source.objects.filter(slug="csv").update(interval_seconds=300)
     assert 290 <= kept(client.get(path)) <= 300, "the next of any source"
