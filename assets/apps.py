@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
+from django.db.models.signals import post_migrate
 
 
 class AssetsConfig(AppConfig):
@@ -9,5 +10,7 @@ class AssetsConfig(AppConfig):
 
     def ready(self) -> None:
         from assets import reader
+        from assets.restored import settle
 
         connection_created.connect(reader.watch, dispatch_uid="assets.reader")
+        post_migrate.connect(settle, sender=self, dispatch_uid="assets.restored.settle")

@@ -1,9 +1,9 @@
 """Quotes that changed, in the order of commits and from any point on: what /stream tells, read from PostgreSQL.
 
 A position is the oldest transaction that was still writing, and the time since which it did. What is told lies between
-two positions: rows of transactions that had not ended at the first and had at the second. So nothing that is committed
-late is missed and nothing told twice, whatever the clock in `changed_at` says; that column only bounds the search. The
-price: a change waits until every transaction that began to write before it has ended.
+two positions: rows of transactions (`Quote.changed_in`) that had not ended at the first and had at the second. So what
+is committed late is not missed and nothing is told twice, whatever the clock says; the time only tells how old a
+position is. The price: a change waits until every transaction that began to write before it has ended.
 """
 
 from __future__ import annotations
@@ -16,31 +16,27 @@ from typing import Any, NamedTuple
 
 from django.db import connections
 
-from assets.tables import DATA_COLUMNS, DATA_JOINS
+from assets.tables import DATA
 
 #: What a trigger on the quotes tells once a transaction (see the migrations).
 CHANNEL = "cryptoetl_quotes"
-#: Seconds: a statement may stamp its rows before its transaction has a number, by no more than this.
-MARGIN = 2
 #: Rows read at a time.
 PIECE = 500
 #: Seconds that a position is good for. Older ones would read too much; who was away so long reads /data instead.
 KEPT = 3600
 TEXT = re.compile(r"(\d{1,19})-(\d{1,16})", re.ASCII)
 
-SINCE = f"""
-    SELECT extract(epoch FROM least(min(xact_start), clock_timestamp()) - interval '{MARGIN} s') * 1000000
+SINCE = """
+    SELECT extract(epoch FROM least(min(xact_start), clock_timestamp())) * 1000000
     FROM pg_stat_activity WHERE backend_xid IS NOT NULL
 """
 NOW = "SELECT pg_snapshot_xmin(now)::text, pg_snapshot_xmax(now)::text FROM pg_current_snapshot() AS now"
-#: xmin is the number of the transaction that wrote the row, its last 32 bits.
 CHANGED = f"""
-    SELECT q.changed_at, q.listing_id, s.slug, a.slug,
-           (SELECT row_to_json(shown)::text FROM (SELECT {DATA_COLUMNS}) shown)
-    FROM assets_quote q {" ".join(DATA_JOINS.values())}
-    WHERE q.changed_at >= to_timestamp(%(since)s / 1000000.0) AND (q.changed_at, q.listing_id) > (%(at)s, %(id)s)
-      AND ((q.xmin::text::bigint - %(oldest)s) & 4294967295) < %(span)s
-    ORDER BY q.changed_at, q.listing_id LIMIT {PIECE}
+    SELECT q.changed_in::text, q.listing_id, s.slug, a.slug,
+           (SELECT row_to_json(shown)::text FROM (SELECT {DATA.shown()}) shown)
+    FROM {DATA.source} {DATA.all_joined}
+    WHERE (q.changed_in, q.listing_id) > (%(at)s::xid8, %(id)s) AND q.changed_in < %(until)s::xid8
+    ORDER BY q.changed_in, q.listing_id LIMIT {PIECE}
 """
 
 
@@ -121,12 +117,13 @@ class Changes:
             oldest, following = map(int, cursor.fetchone())
         return Position(oldest, since), oldest == following
 
-    def between(self, after: Position, until: Position, last: tuple[Any, int]) -> tuple[list[Change], tuple[Any, int]]:
-        """The next piece of what changed, and where it ended; the first begins after ("-infinity", 0)."""
+    def between(
+        self, after: Position, until: Position, last: tuple[str, int] | None
+    ) -> tuple[list[Change], tuple[str, int] | None]:
+        """The next piece of what changed, and where it ended; the first begins after None."""
+        at, id_ = last or (str(after.oldest), 0)
         with self.connection.cursor() as cursor:
-            span = until.oldest - after.oldest
-            at, id_ = last
-            cursor.execute(CHANGED, {"since": after.since, "at": at, "id": id_, "oldest": after.oldest, "span": span})
+            cursor.execute(CHANGED, {"at": at, "id": id_, "until": str(until.oldest)})
             rows = cursor.fetchall()
         return [Change(*row[2:]) for row in rows], (rows[-1][0], rows[-1][1]) if rows else last
 

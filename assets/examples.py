@@ -1,4 +1,4 @@
-"""What answers look like, for the OpenAPI document."""
+"""What answers look like, for the OpenAPI document: a test asks for each and compares."""
 
 from __future__ import annotations
 
@@ -23,11 +23,20 @@ ROW: dict[str, Any] = {
     "delisted": False,
 }
 OTHER_ROW = ROW | {
-    "id": 1001,
+    "id": 2,
     "price_usd": 68119.0,
     "source": "coinpaprika",
     "source_asset_id": "btc-bitcoin",
     "updated_at": "2026-11-01T11:59:00Z",
+}
+OLD_ROW = ROW | {
+    "id": 3,
+    "price_usd": 61000,
+    **dict.fromkeys(("market_cap", "volume_24h", "percent_change_24h", "rank")),
+    "source": "csv",
+    "source_asset_id": "BTC",
+    "updated_at": "2026-10-01T00:00:00Z",
+    "is_stale": True,
 }
 ENVELOPE: dict[str, Any] = {"request_id": "9f0c1c1c7d7f4b6f8a52f3e4b7f0a1d2", "api_latency_ms": 2.114}
 #: A batch of one quote on /stream.
@@ -41,7 +50,7 @@ data: {{"quotes":1}}
 """
 DATA_PAGE = ENVELOPE | {
     "data": [ROW],
-    "total": 3512,
+    "total": 3,
     "page": 1,
     "page_size": 1,
     "next": "http://localhost:8000/data?page_size=1&page=2",
@@ -69,34 +78,72 @@ ASSET: dict[str, Any] = {
     "spread_bps": 0.653247,
     "updated_at": "2026-11-01T11:59:00Z",
     "consensus": CONSENSUS,
-    "quotes": [ROW, OTHER_ROW],
+    "quotes": [ROW, OTHER_ROW, OLD_ROW],
 }
+ASSET_PAGE = ENVELOPE | {"data": [ASSET], "total": 1, "page": 1, "page_size": 50, "next": None, "previous": None}
+
+
+def evidence(row: dict[str, Any], method: str, confidence: float, *reasons: str) -> dict[str, Any]:
+    return {
+        **{name: row[name] for name in ("id", "source", "source_asset_id")},
+        "method": method,
+        "confidence": confidence,
+        "reasons": list(reasons),
+        "contracts": [],
+        "first_seen_at": "2026-10-01T08:00:01.002Z",
+    }
+
+
+ALIKE = "same symbol and name"
+ASSET_DETAIL = ENVELOPE | {
+    "data": ASSET
+    | {
+        "identity": [
+            evidence(ROW, "anchor", 1.0),
+            evidence(OTHER_ROW, ALIKE, 0.959, ALIKE, "supply agrees", "price agrees", "market cap agrees"),
+            evidence(OLD_ROW, ALIKE, 0.925, ALIKE, "supply agrees"),
+        ]
+    }
+}
+
+
+def of_source(title: str, **other: Any) -> dict[str, Any]:
+    figures: dict[str, Any] = {
+        "title": title,
+        "enabled": True,
+        "rows": 1,
+        "assets": 1,
+        "stale": 0,
+        "delisted": 0,
+        "without_price": 0,
+        "newest_update": ROW["updated_at"],
+        "oldest_update": ROW["updated_at"],
+        "total_market_cap": ROW["market_cap"],
+        "last_sweep_at": "2026-11-01T12:00:02.118201Z",
+    }
+    return figures | other
+
+
+def updated(row: dict[str, Any]) -> dict[str, Any]:
+    return {"newest_update": row["updated_at"], "oldest_update": row["updated_at"]}
+
+
 SUMMARY = ENVELOPE | {
     "data": {
-        "rows": 3512,
-        "assets": 2610,
-        "assets_priced": 2598,
-        "assets_in_several_sources": 902,
-        "assets_disagreeing": 4,
-        "stale": 12,
-        "delisted": 3,
-        "newest_update": "2026-11-01T11:59:31.204Z",
-        "oldest_update": "2026-10-01T00:00:00Z",
-        "total_market_cap": 2456789012345,
+        "rows": 3,
+        "assets": 1,
+        "assets_priced": 1,
+        "assets_in_several_sources": 1,
+        "assets_disagreeing": 0,
+        "stale": 1,
+        "delisted": 0,
+        "newest_update": ROW["updated_at"],
+        "oldest_update": OLD_ROW["updated_at"],
+        "total_market_cap": ROW["market_cap"],
         "sources": {
-            "coingecko": {
-                "title": "CoinGecko",
-                "enabled": True,
-                "rows": 1000,
-                "assets": 1000,
-                "stale": 2,
-                "delisted": 1,
-                "without_price": 0,
-                "newest_update": "2026-11-01T11:59:31.204Z",
-                "oldest_update": "2026-10-31T02:11:09Z",
-                "total_market_cap": 2450000000000,
-                "last_sweep_at": "2026-11-01T12:00:02.118201Z",
-            }
+            "coingecko": of_source("CoinGecko"),
+            "coinpaprika": of_source("CoinPaprika", **updated(OTHER_ROW)),
+            "csv": of_source("CSV file (sample of 2026-11-01)", **updated(OLD_ROW), stale=1, total_market_cap=None),
         },
     }
 }

@@ -1,4 +1,4 @@
-"""Streams a whole filtered list as CSV or NDJSON: PostgreSQL writes it (COPY), this process passes it on.
+"""Streams a whole filtered list as a file: PostgreSQL writes CSV or NDJSON (COPY), this process passes it on.
 
 One statement is one snapshot, on a connection of its own: memory stays constant, and a reader that hangs up frees the
 connection at once. A text that a spreadsheet would take for a formula is made harmless.
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import OperationalError, connections
 
+from assets import filters
 from assets.errors import Unserved
 from assets.reader import become_reader
-from assets.tables import DATA, DATA_COLUMNS, DATA_JOINS
+from assets.tables import Condition, Table
 
 #: Exports at a time in one process: each holds a connection and a thread, and the API must go on answering.
 AT_A_TIME = 4
@@ -28,27 +30,57 @@ LONGEST = 3600
 OPTIONS = "-c enable_hashjoin=off -c enable_sort=off -c max_parallel_workers_per_gather=0"
 FREE = threading.BoundedSemaphore(AT_A_TIME)
 
-TEXTS = ("asset_id", "symbol", "name", "source", "source_asset_id")
-#: One cell of a spreadsheet is a formula when it begins with one of these: the text, and a quote before it then.
-HARMLESS = "CASE WHEN {0} ~ '^[=+@\\t\\r\\n-]' THEN '''' || {0} ELSE {0} END"
+#: Texts that others wrote; the name of a source is ours.
+TEXTS = ("asset_id", "symbol", "name", "source_asset_id")
+#: A cell of a spreadsheet is a formula when it begins with one of these. (A regular expression takes much longer.)
+FORMULA = ", ".join(str(ord(sign)) for sign in "=+-@\t\r\n")
+HARMLESS = f"CASE WHEN ascii({{0}}) IN ({FORMULA}) THEN chr(39) || {{0}} ELSE {{0}} END"
 
 
-def copy_sql(kind: str, where: str, needs: str, order: str) -> str:
-    """COPY of the rows of /data that the filter finds, in that order."""
-    everything = (
-        f"""SELECT {DATA_COLUMNS} FROM {DATA.source} {" ".join(DATA_JOINS.values())} WHERE {where} ORDER BY {order}"""
-    )
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows and which of their fields: all of them, if `names` is None."""
+
+    table: Table
+    found: Sequence[Condition]
+    names: Sequence[str] | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        return [name for name in self.table.columns if self.names is None or name in self.names]
+
+    def rows(self, field: str, descending: bool) -> tuple[str, list[Any]]:
+        """SQL of the rows in that order, ties by the key; the values in it."""
+        where, values, _ = filters.where(self.found)
+        by, direction = self.table.fields[field], "DESC NULLS LAST" if descending else "ASC"
+        return (
+            f"SELECT {self.table.shown(self.names)} FROM {self.table.source} {self.table.all_joined} WHERE {where}"
+            f" ORDER BY {by.sql} {direction}, {self.table.key} {direction.split()[0]}"
+        ), values
+
+
+def stream(kind: str, wanted: Wanted, field: str, descending: bool) -> Iterator[bytes]:
+    """The file's bytes, as they come. Whoever stops before the end closes it."""
+    rows, values = wanted.rows(field, descending)
     if kind == "ndjson":
-        return copy(kind, everything)
+        return Export(copy(kind, rows), values)
+    if kind == "parquet":
+        from assets.parquet import Parquet
+
+        return Parquet(wanted, csv_sql(rows, wanted.columns, harmless=False), values)
+    return Export(csv_sql(rows, wanted.columns), values)
+
+
+def csv_sql(rows: str, names: Sequence[str], harmless: bool = True) -> str:
     cells = ", ".join(
         f"{HARMLESS.format(name)} AS {name}"
-        if name in TEXTS
+        if name in TEXTS and harmless
         else f"{name}::text AS {name}"
         if name in ("is_stale", "delisted")
         else name
-        for name in DATA.fields
+        for name in names
     )
-    return copy(kind, f"SELECT {cells} FROM ({everything}) shown")
+    return copy("csv", f"SELECT {cells} FROM ({rows}) shown")
 
 
 def copy(kind: str, rows: str) -> str:
@@ -61,9 +93,14 @@ def copy(kind: str, rows: str) -> str:
 
 
 class Export:
-    """The bytes of a COPY, as they come. Iterate it once; `close` may come at any time, from any thread."""
+    """The bytes of a COPY, as they come. Iterate it once; `close` may come at any time, from any thread.
 
-    def __init__(self, sql: str, values: list[Any] | dict[str, Any]) -> None:
+    What `before` asks with its cursor is of the same snapshot as the rows.
+    """
+
+    def __init__(
+        self, sql: str, values: list[Any] | dict[str, Any], before: Callable[[Any], None] | None = None
+    ) -> None:
         if not FREE.acquire(blocking=False):
             raise Unserved(f"{AT_A_TIME} exports are under way already; try again when one has ended.")
         self._error: BaseException | None = None
@@ -76,6 +113,8 @@ class Export:
             with connections["default"].wrap_database_errors:
                 self._connection = connect()
                 with self._connection.cursor() as cursor:
+                    if before is not None:
+                        before(cursor)
                     statement = cursor.mogrify(sql, values)
         except BaseException:
             self._from.close()
@@ -142,5 +181,6 @@ def connect() -> Any:
     parameters = database.get_connection_params()
     parameters["options"] = f"{parameters.get('options', '')} {OPTIONS}".strip()
     connection = database.get_new_connection(parameters)
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     become_reader(connection, LONGEST)
     return connection

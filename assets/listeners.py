@@ -182,7 +182,7 @@ class Listeners:
 
     async def _tell(self, changes: Changes, after: Position, until: Position, to: list[Listener]) -> None:
         """These hear of every quote that changed between the two."""
-        last: tuple[Any, int] = ("-infinity", 0)
+        last: tuple[str, int] | None = None
         told: dict[Listener, int] = defaultdict(int)
         while True:
             found, last = await self._ask(changes.between, after, until, last)

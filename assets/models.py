@@ -3,6 +3,7 @@
     Asset 1 ──< Listing 1 ── 1 Quote          one real-world coin, its ids at the sources, each source's current word
                    └──< PricePoint            every word kept, partitioned by month of observation
                    └──< HourCandle, DayCandle the points of an hour and of a day; CandleDue: pages not yet in them
+    Tally                                     how many rows there are
     Candidate, Decision                       pairs in doubt, and what a person said of them
 
 Only `assets.store` writes assets, listings, quotes and observed points, `assets.backfilled` points of a source's own
@@ -15,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import BrinIndex
+from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -36,6 +37,24 @@ class Figure(models.DecimalField):
 
     def check(self, **kwargs: object) -> list:
         return []
+
+
+class Transaction(models.Field):
+    """PostgreSQL's xid8: the transaction that wrote the row. It only ever counts up, over restarts as well."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs | {"editable": False})
+
+    def db_type(self, connection: object) -> str:
+        return "xid8"
+
+
+class ThisTransaction(models.Func):
+    """The one that asks."""
+
+    function = "pg_current_xact_id"
+    arity = 0
+    output_field: models.Field = Transaction()
 
 
 class Source(models.Model):
@@ -164,6 +183,26 @@ class ListingKey(models.Model):
         db_table = "assets_listing_key"
 
 
+class ListingText(models.Model):
+    """What a listing's symbol and name are found by: their grams of three letters. Written by `assets.searching`."""
+
+    listing = models.OneToOneField(Listing, models.CASCADE, primary_key=True, related_name="text", db_constraint=False)
+    grams = ArrayField(models.TextField())
+
+    class Meta:
+        db_table = "assets_listing_text"
+        indexes = (GinIndex(fields=["grams"], name="listing_text_grams", fastupdate=False),)
+
+
+class Unfiled(models.Model):
+    """Listings whose texts are not filed yet, as triggers write them down: a row for each batch."""
+
+    listing_ids = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        db_table = "assets_unfiled"
+
+
 class Quote(models.Model):
     """The current word of a source on a listing: one row, overwritten by a newer observation, never by an older one."""
 
@@ -184,6 +223,7 @@ class Quote(models.Model):
     position = models.IntegerField(help_text="Its place in that payload, from 0.")
     digest = models.BigIntegerField(help_text="Of the record; an equal one changes nothing.")
     changed_at = models.DateTimeField(db_default=Now(), help_text="When this row was last written.")
+    changed_in = Transaction(db_default=ThisTransaction(), help_text="By which transaction: see `assets.pagination`.")
 
     class Meta:
         constraints = (
@@ -192,11 +232,27 @@ class Quote(models.Model):
         )
         indexes = (
             models.Index(fields=["rank", "listing"], name="quote_rank"),
-            models.Index(fields=["changed_at", "listing"], name="quote_changed"),
+            models.Index(fields=["changed_in", "listing"], name="quote_changed"),
+            models.Index(fields=["observed_at", "listing"], name="quote_observed"),
         )
 
     def __str__(self) -> str:
         return f"quote of listing {self.listing_id}"
+
+
+class Tally(models.Model):
+    """How many rows came or went: the sum over all is how many there are, exact and cheap at any size.
+
+    Triggers add a row for each statement that adds or removes quotes or assets, so no two writers wait for each other
+    here; `prune` adds them up.
+    """
+
+    source_id = models.SmallIntegerField(null=True, help_text="Of quotes.")
+    quotes = models.BigIntegerField(default=0, db_default=0)
+    assets = models.BigIntegerField(default=0, db_default=0)
+
+    class Meta:
+        db_table = "assets_tally"
 
 
 class PricePoint(models.Model):

@@ -3,6 +3,10 @@
 Every ordering ends with the row's key, so no row is seen twice or missed; nulls come last in both directions. A cursor
 says after which row to go on, so its cost is the same at any depth; it is signed, and good for its ordering and filter
 alone.
+
+A walk is resumed by the transactions that wrote the rows, not by their times: a row whose transaction committed late
+has an early time, and a caller who asks for what is later would never see it. Rows are given out only when every
+transaction before theirs is over, so nothing can come in behind the cursor any more.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from django.conf import settings
 
 from assets.errors import Invalid
 from assets.parameters import Asked, Parameter, choice, text, whole
-from assets.tables import Table
+from assets.tables import WRITTEN, Field, Table
 
 #: Row numbers beyond this are a mistake, and arithmetic on them would leave PostgreSQL's bigint.
 DEEPEST = 10**15
@@ -34,11 +38,14 @@ PAGING = (
 CURSOR = text(
     "cursor",
     "Begins a walk when empty (`?cursor=`), which goes on with `next`: each row that is there throughout comes exactly "
-    "once, whatever is written meanwhile, at the same cost at any depth. Without `ordering` it goes by `id`.",
+    "once, whatever is written meanwhile, at the same cost at any depth. Without `ordering` it goes by `id`. Every "
+    "page of a walk through /data has `resume`: asked later, it gives what has changed since the walk began.",
     max_length=2000,
 )
+#: A cursor that resumes a walk begins with this, which no other does.
+RESUMING = "."
 #: Parameters that don't say which rows are meant, only how many at a time.
-NOT_A_FILTER = {"page", "page_size", "limit", "offset", "cursor", "count", "format", "ordering"}
+NOT_A_FILTER = {"page", "page_size", "limit", "offset", "cursor", "count", "format", "ordering", "fields"}
 
 
 def ordering(fields: Sequence[str], default: str) -> Parameter:
@@ -55,6 +62,8 @@ class After:
 
     value: str | None
     key: int
+    horizon: str = ""
+    """The oldest transaction under way when the walk began: what it and later ones write is what has changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +93,14 @@ def place(asked: Asked, default_ordering: str) -> Place:
         raise Invalid(dict.fromkeys(mixed, f"can't be used together with {other}"))
     if walking:
         size = asked["limit"] or asked["page_size"]
-        sealed = asked["cursor"]
-        after = unseal(sealed, scope(asked, wanted)) if sealed else None
-        return Place(field, descending, size, walking=True, after=after, kind="cursor")
+        sealed = asked["cursor"] or ""
+        if sealed.startswith(RESUMING):
+            if asked.given("ordering"):
+                raise Invalid({"ordering": "can't be chosen where a walk is resumed: rows come as they were written"})
+            after = unseal(sealed[1:], scope(asked, RESUMING))
+            return Place("", False, size, walking=True, after=after, kind="changes")
+        begun = unseal(sealed, scope(asked, wanted)) if sealed else None
+        return Place(field, descending, size, walking=True, after=begun, kind="cursor")
     if by_offset:
         return Place(
             field, descending, asked["limit"] or settings.API_PAGE_SIZE, offset=asked["offset"] or 0, kind="offset"
@@ -101,7 +115,7 @@ def scope(asked: Asked, wanted: str) -> bytes:
 
 
 def seal(after: After, scope: bytes) -> str:
-    payload = orjson.dumps([after.value, after.key])
+    payload = orjson.dumps([after.value, after.key, after.horizon])
     return urlsafe_b64encode(sign(payload, scope) + payload).rstrip(b"=").decode()
 
 
@@ -113,8 +127,7 @@ def unseal(cursor: str, scope: bytes) -> After:
         raise Invalid({"cursor": "is damaged: take it from `next` as it is"}) from None
     if not hmac.compare_digest(sealed[:8], sign(sealed[8:], scope)):
         raise Invalid({"cursor": "is damaged, or was made for another ordering or filter"})
-    value, key = orjson.loads(sealed[8:])
-    return After(value, key)
+    return After(*orjson.loads(sealed[8:]))
 
 
 def sign(payload: bytes, scope: bytes) -> bytes:
@@ -126,58 +139,117 @@ def sign(payload: bytes, scope: bytes) -> bytes:
 # ------------------------------------------------------------------------------------------------------- SQL of a page
 
 
-def page_of(table: Table, place: Place, where: str, values: Sequence[Any], needs: str) -> tuple[str, list[Any]]:
-    """SQL of the page's keys: (key, sort_value, phase), one row more than the page so that a next one is known.
+#: Behind so many rows a page's keys are found in the index alone, and their rows afterwards.
+DEEP = 1000
 
-    A keyset is a bound on the first column and a filter behind it: PostgreSQL finds the bound in an index, which it
-    can't do for (a, b) > (x, y) once nulls and directions differ. The nulls are a phase of their own.
+
+def page_of(
+    table: Table, place: Place, where: str, values: Sequence[Any], needs: str, keys_alone: bool = False, total: int = 0
+) -> tuple[str, list[Any]]:
+    """SQL of the page: (key, sort_value, phase) and, unless only the keys are found, the table's own columns.
+
+    It is one row more than the page, so that a next one is known. Given how many rows there are, the page is looked for
+    from the list's end.
     """
-    field = table.fields[place.field]
-    direction = "DESC" if place.descending else "ASC"
-    joins = table.joined(needs + field.needs)
-    head = f"SELECT {table.key} AS key, {field.sql} AS sort_value"
-    if not place.walking:
-        sql = (
-            f"{head}, 0 AS phase FROM {table.source} {joins} WHERE {where} "
-            f"ORDER BY {field.sql} {direction} NULLS LAST, {table.key} LIMIT %s OFFSET %s"
-        )
-        return sql, [*values, place.size + 1, place.offset]
+    field = table.fields.get(place.field, WRITTEN)
+    asking = Asking(table, field, place, where, list(values), table.joined(needs + field.needs), keys_alone, total)
+    if place.walking:
+        return asking.after()
+    # An index goes backwards with its nulls first; forwards they are last as it is.
+    return asking.numbered_with_nulls() if field.nullable and place.descending else asking.numbered()
 
-    parts, bound = [], list[Any]()
-    if place.after is None or place.after.value is not None:
-        conditions = [where]
-        bound += values
-        if place.after is not None:
-            beyond, at = ("<", "<=") if place.descending else (">", ">=")
-            cast = f"%s::{field.type}"
-            conditions.append(f"{field.sql} {at} {cast} AND ({field.sql} {beyond} {cast} OR {table.key} > %s)")
-            bound += [place.after.value, place.after.value, place.after.key]
-        elif field.nullable:
-            conditions.append(f"{field.sql} IS NOT NULL")
-        parts.append(
-            f"({head}, 0 AS phase FROM {table.source} {joins} WHERE {' AND '.join(conditions)} "
-            f"ORDER BY {field.sql} {direction}, {table.key} LIMIT %s)"
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A page of a list being looked for. Ties go by the key, in the direction of the order, as an index has them."""
+
+    table: Table
+    field: Field
+    place: Place
+    where: str
+    values: list[Any]
+    joins: str
+    keys_alone: bool
+    total: int = 0
+
+    @property
+    def direction(self) -> str:
+        return "DESC" if self.place.descending else "ASC"
+
+    def select(self, phase: int, *conditions: str) -> str:
+        rows = "" if self.keys_alone else f", {self.table.alias}.*"
+        return (
+            f"SELECT {self.table.key} AS key, {self.field.sql} AS sort_value, {phase} AS phase{rows} "
+            f"FROM {self.table.source} {self.joins} WHERE {' AND '.join([self.where, *conditions])}"
         )
-        bound.append(place.size + 1)
-    if field.nullable:
-        conditions = [where, f"{field.sql} IS NULL"]
-        bound += values
-        if place.after is not None and place.after.value is None:
-            conditions.append(f"{table.key} > %s")
-            bound.append(place.after.key)
-        parts.append(
-            f"({head}, 1 AS phase FROM {table.source} {joins} WHERE {' AND '.join(conditions)} "
-            f"ORDER BY {table.key} LIMIT %s)"
-        )
-        bound.append(place.size + 1)
-    sql = f"SELECT * FROM ({' UNION ALL '.join(parts)}) found ORDER BY phase, sort_value {direction}, key LIMIT %s"
-    return sql, [*bound, place.size + 1]
+
+    @property
+    def in_order(self) -> str:
+        return f"ORDER BY {self.field.sql} {self.direction}, {self.table.key} {self.direction} LIMIT {self.size}"
+
+    @property
+    def size(self) -> int:
+        return self.place.size + 1
+
+    def numbered(self) -> tuple[str, list[Any]]:
+        if self.total:
+            back = "ASC" if self.place.descending else "DESC"
+            left = self.total - self.place.offset
+            return (
+                f"SELECT * FROM ({self.select(0)} ORDER BY {self.field.sql} {back}, {self.table.key} {back}"
+                f" LIMIT {max(min(self.size, left), 0)} OFFSET {max(left - self.size, 0)}) ending"
+            ), self.values
+        return f"{self.select(0)} {self.in_order} OFFSET {self.place.offset}", self.values
+
+    def numbered_with_nulls(self) -> tuple[str, list[Any]]:
+        """Those that have a value, then the others, which are looked for only if the page isn't full without them."""
+        offset, said = self.place.offset, f"{self.field.sql} IS NOT NULL"
+        counted = f"SELECT count(*) FROM {self.table.source} {self.joins} WHERE {self.where} AND {said}"
+        skipped = f"CASE WHEN EXISTS (SELECT FROM said) THEN 0 ELSE greatest({offset} - ({counted}), 0) END"
+        nulls = self.select(1, f"{self.field.sql} IS NULL", f"(SELECT count(*) FROM said) < {self.size}")
+        sql = f"""
+            WITH said AS MATERIALIZED ({self.select(0, said)} {self.in_order} OFFSET {offset})
+            SELECT * FROM said UNION ALL
+            (SELECT * FROM ({nulls} ORDER BY {self.table.key} {self.direction}
+                            LIMIT {self.size} OFFSET {skipped if offset else 0}) rest)
+            ORDER BY phase, sort_value {self.direction}, key {self.direction} LIMIT {self.size}"""
+        return sql, self.values * (3 if offset else 2)
+
+    def after(self) -> tuple[str, list[Any]]:
+        """A keyset is a bound on the first column and a filter behind it: PostgreSQL finds the bound in an index, which
+        it can't do for (a, b) > (x, y) once nulls and directions differ. The nulls are a phase of their own."""
+        after, field, key = self.place.after, self.field, self.table.key
+        beyond = "<" if self.place.descending else ">"
+        parts, bound = [], list[Any]()
+        if after is None or after.value is not None:
+            conditions, of = [], list[Any]()
+            if after is not None:
+                cast = f"%s::{field.type}"
+                conditions.append(
+                    f"{field.sql} {beyond}= {cast} AND ({field.sql} {beyond} {cast} OR {key} {beyond} %s)"
+                )
+                of = [after.value, after.value, after.key]
+            elif field.nullable:
+                conditions.append(f"{field.sql} IS NOT NULL")
+            if field is WRITTEN:
+                conditions.append(f"{field.sql} < pg_snapshot_xmin(pg_current_snapshot())")
+            parts.append(f"({self.select(0, *conditions)} {self.in_order})")
+            bound += [*self.values, *of]
+        if field.nullable:
+            conditions, of = [f"{field.sql} IS NULL"], []
+            if after is not None and after.value is None:
+                conditions.append(f"{key} {beyond} %s")
+                of = [after.key]
+            parts.append(f"({self.select(1, *conditions)} ORDER BY {key} {self.direction} LIMIT {self.size})")
+            bound += [*self.values, *of]
+        order = f"ORDER BY phase, sort_value {self.direction}, key {self.direction} LIMIT {self.size}"
+        return f"SELECT * FROM ({' UNION ALL '.join(parts)}) found {order}", bound
 
 
 def page_order(place: Place, alias: str = "page") -> str:
     """ORDER BY of the page once more, after the joins."""
     direction = "DESC" if place.descending else "ASC"
-    return f"{alias}.phase, {alias}.sort_value {direction} NULLS LAST, {alias}.key"
+    return f"{alias}.phase, {alias}.sort_value {direction} NULLS LAST, {alias}.key {direction}"
 
 
 # ---------------------------------------------------------------------------------------------------------- addresses
@@ -195,15 +267,13 @@ def neighbours(
 ) -> tuple[int | None, str | None, str | None]:
     """(page, next, previous) of the envelope."""
     sent = asked.sent
-    if place.kind == "cursor":
+    if place.walking:
         wanted = asked.get("ordering") or "id"
         if not more or last is None:
             return None, None, None
-        # A walk counts once: what a count costs grows with the table, what a page costs must not.
-        changes: dict[str, object] = {"cursor": seal(last, scope(asked, wanted))}
-        if "count" in asked.values and not asked.given("count"):
-            changes["count"] = "none"
-        return None, address(request, sent, changes), None
+        if place.kind == "changes":
+            return None, resumed(request, asked, last), None
+        return None, address(request, sent, {"cursor": seal(last, scope(asked, wanted)), **once(asked)}), None
     if place.kind == "offset":
         before = max(place.offset - place.size, 0)
         return (
@@ -217,3 +287,23 @@ def neighbours(
         address(request, sent, {"page": page + 1}) if more else None,
         address(request, sent, {"page": page - 1}) if page > 1 else None,
     )
+
+
+def once(asked: Asked) -> dict[str, object]:
+    """A walk counts once: what a count costs grows with the table, what a page costs must not."""
+    return {"count": "none"} if "count" in asked.values and not asked.given("count") else {}
+
+
+def resume(request: Any, asked: Asked, place: Place, last: After | None, horizon: str) -> str:
+    """The address that a caller asks after this walk, and then again and again, for what has changed meanwhile."""
+    if place.kind != "changes":
+        return resumed(request, asked, After(place.after.horizon if place.after else horizon, 0))
+    assert place.after is not None and place.after.value is not None
+    if int(place.after.value) > int(horizon):
+        raise Invalid({"cursor": "is of another time of this database, which was restored since: begin a new walk"})
+    return resumed(request, asked, last or place.after)
+
+
+def resumed(request: Any, asked: Asked, after: After) -> str:
+    cursor = RESUMING + seal(After(after.value, after.key), scope(asked, RESUMING))
+    return address(request, asked.sent, {"cursor": cursor, "ordering": None, **once(asked)})

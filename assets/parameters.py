@@ -135,6 +135,53 @@ def text(name: str, description: str, *, example: str = "", max_length: int = MA
     return Parameter(name, description, read_text, {"type": "string", "maxLength": max_length}, example=example or None)
 
 
+def several(
+    name: str,
+    description: str,
+    read_one: Callable[[str], Any],
+    *,
+    example: str,
+    most: int = 100,
+    enum: Sequence[str] = (),
+) -> Parameter:
+    """A list with commas between; each of its parts once, an empty list as good as none."""
+
+    def read_several(value: str) -> tuple[Any, ...] | None:
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        if len(parts) > most:
+            raise ValueError(f"must name at most {most}")
+        return tuple(dict.fromkeys(read_one(part) for part in parts)) or None
+
+    one: dict[str, Any] = {"type": "string", "enum": list(enum)} if enum else {"type": "string"}
+    schema = {"type": "array", "items": one, "maxItems": most}
+    return Parameter(name, description, read_several, schema, example=example.split(","))
+
+
+def named(names: Sequence[str]) -> Callable[[str], str]:
+    """Reads one of these names."""
+
+    def read_name(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"must hold nothing but {', '.join(names)}")
+        return value
+
+    return read_name
+
+
+def short(value: str) -> str:
+    """Reads a text that an id or a symbol can be."""
+    if len(value) > MAX_TEXT:
+        raise ValueError(f"must hold nothing of more than {MAX_TEXT} characters")
+    return value
+
+
+def row_number(value: str) -> int:
+    """Reads the number of a row."""
+    if not WHOLE.fullmatch(value) or int(value) < 1:
+        raise ValueError("must hold nothing but numbers of rows")
+    return int(value)
+
+
 def whole(name: str, description: str, low: int, high: int, default: int | None = None) -> Parameter:
     demand = f"must be a whole number from {low} to {high}"
 

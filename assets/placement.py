@@ -197,7 +197,8 @@ UPDATE assets_listing listing SET
 FROM moving new WHERE listing.id = new.id
 """
 MOVE_QUOTES = """
-UPDATE assets_quote quote SET asset_id = new.asset_id FROM moving new WHERE quote.listing_id = new.id
+UPDATE assets_quote quote SET asset_id = new.asset_id, changed_in = DEFAULT FROM moving new
+WHERE quote.listing_id = new.id
 """
 EMPTY = """
 DELETE FROM assets_asset asset WHERE id = ANY(%s::bigint[])

@@ -19,16 +19,22 @@ from assets.models import Source
 from assets.records import AssetRecord
 from assets.tables import stale_at
 
-QUOTES = """
+
+def quotes_sql(quotes: str = "assets_quote", delisted: str = "listing.delisted_at IS NOT NULL") -> str:
+    """SQL of what `priced` reads: the quotes of some assets, as they are or (see `assets.unified`) were."""
+    return f"""
 SELECT quote.asset_id, source.slug, source.identity_rank, source.interval_seconds, quote.observed_at, quote.price_usd,
-       quote.market_cap, quote.volume_24h, quote.percent_change_24h, quote.rank, listing.delisted_at IS NOT NULL,
+       quote.market_cap, quote.volume_24h, quote.percent_change_24h, quote.rank, {delisted},
        source.enabled, listing.symbol, listing.name
 FROM unnest(%s::bigint[]) AS wanted (id)
-JOIN assets_quote quote ON quote.asset_id = wanted.id
+JOIN {quotes} quote ON quote.asset_id = wanted.id
 JOIN assets_listing listing ON listing.id = quote.listing_id
 JOIN assets_source source ON source.id = quote.source_id
 ORDER BY quote.asset_id, source.identity_rank, listing.source_asset_id
 """
+
+
+QUOTES = quotes_sql()
 
 #: Columns of an asset that say what its sources agree on, and their types.
 TYPES = {
@@ -129,11 +135,11 @@ def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
             cursor.execute(REPRICE)
 
 
-def priced(ids: Iterable[int], now: datetime) -> list[tuple[object, ...]]:
+def priced(ids: Iterable[int], now: datetime, quotes_of: str = QUOTES) -> list[tuple[object, ...]]:
     """(id, *COLUMNS) of each of these assets that has a quote: its consensus at `now`. Reads only."""
     ids = list(ids)
     with connection.cursor() as cursor:
-        cursor.execute(QUOTES, [array_of_numbers(ids)])
+        cursor.execute(quotes_of, [array_of_numbers(ids)])
         quotes: dict[int, list[SourceQuote]] = defaultdict(list)
         called: dict[int, tuple[str, str]] = {}
         for asset_id, slug, identity_rank, interval, *rest, symbol, name in cursor.fetchall():

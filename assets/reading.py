@@ -6,7 +6,7 @@ The browsable pages read no cookie and ask no database about the visitor, so the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 from time import perf_counter
 from typing import Any, ClassVar
@@ -76,18 +76,22 @@ class Reading(APIView):
         return Response({"request_id": id_of(request), "api_latency_ms": latency_ms(request), **content}, status)
 
     def conditional(
-        self, request: Request, content: Mapping[str, Any], parts: Sequence[str | bytes], modified: datetime | None
+        self,
+        request: Request,
+        content: Mapping[str, Any],
+        parts: Sequence[str | bytes],
+        modified: datetime | None,
+        due: datetime | None = None,
     ) -> HttpResponse:
         """The envelope with ETag and Last-Modified, or 304 when the caller has this very data.
 
         The tag is of the data as it is shown, so it changes if and only if the data does; it is weak because request_id
-        and latency differ from answer to answer.
+        and latency differ from answer to answer. It may be kept until the next run is due, by programs: a person who
+        asks for a run looks at its page right after.
         """
-        hashed = blake2b(str(request.accepted_renderer.format).encode(), digest_size=16)
-        for part in parts:
-            hashed.update(part if isinstance(part, bytes) else part.encode())
-            hashed.update(b"\0")
-        tag = f'W/"{hashed.hexdigest()}"'
+        shown = [request.accepted_renderer.format, *parts]
+        data = b"\0".join(part if isinstance(part, bytes) else part.encode() for part in shown)
+        tag = f'W/"{blake2b(data, digest_size=16).hexdigest()}"'
         sent = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
         response: HttpResponse
         if sent == ["*"] or tag in (known if known.startswith("W/") else f"W/{known}" for known in sent):
@@ -96,7 +100,9 @@ class Reading(APIView):
         else:
             response = self.answer(request, content)
         response["ETag"] = tag
-        response["Cache-Control"] = "public, no-cache"
+        left = int((due - datetime.now(UTC)).total_seconds()) if due is not None else 0
+        kept = left > 0 and request.accepted_renderer.format == "json"
+        response["Cache-Control"] = f"public, max-age={left}" if kept else "public, no-cache"
         if modified is not None:
             response["Last-Modified"] = http_date(modified.timestamp())
         return response

@@ -74,6 +74,11 @@ class NDJSONRenderer(CSVRenderer):
     format = "ndjson"
 
 
+class ParquetRenderer(CSVRenderer):
+    media_type = "application/vnd.apache.parquet"
+    format = "parquet"
+
+
 class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
     """The same answer for a person: what can be asked as a form, the rows as a table, the JSON as it is."""
 
@@ -127,7 +132,7 @@ def form_fields(view: Any, request: Any) -> list[dict[str, Any]]:
             "name": parameter.name,
             "description": parameter.description,
             "choices": parameter.choices,
-            "example": parameter.example,
+            "example": ",".join(parameter.example) if isinstance(parameter.example, list) else parameter.example,
             "value": request.query_params.get(parameter.name, ""),
             "default": parameter.schema.get("default", ""),
         }

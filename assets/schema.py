@@ -16,7 +16,11 @@ def shown(parameter: Parameter) -> OpenApiParameter:
     schema = dict(parameter.schema)
     if parameter.example is not None:
         schema["example"] = parameter.example
-    return OpenApiParameter(parameter.name, schema, OpenApiParameter.QUERY, parameter.required, parameter.description)
+    # A list is one value with commas between, not a parameter that comes again.
+    listed: dict[str, Any] = {"style": "form", "explode": False} if schema["type"] == "array" else {}
+    return OpenApiParameter(
+        parameter.name, schema, OpenApiParameter.QUERY, parameter.required, parameter.description, **listed
+    )
 
 
 class Schema(AutoSchema):

@@ -4,21 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from django.db import connection
 
-from assets import filters, pagination
-from assets.pagination import After, Place
+from assets import filters, pagination, prepared, tally
+from assets.pagination import DEEP, After, Place
 from assets.parameters import Asked
-from assets.tables import DATA, DATA_COLUMNS, DATA_JOINS, DATA_MODIFIED, Condition, Table, stale
+from assets.tables import DATA, Condition, Table, stale
 
-ALL_DATA_JOINS = " ".join(DATA_JOINS.values())
+#: When the next run is due, as far as the last whole sweeps tell: until then nothing changes by itself.
+DUE = """(SELECT min(coalesce(last_sweep_at, to_timestamp(0)) + interval_seconds * interval '1 second')
+    FROM assets_source WHERE enabled)"""
+#: Every transaction before this one is over: what it wrote is seen, or never will be.
+HORIZON = "pg_snapshot_xmin(pg_current_snapshot())::text"
+
+
+def epoch(time: str) -> str:
+    """SQL: seconds since 1970. They come with each row, and reading a time takes ten times as long as a number."""
+    return f"extract(epoch FROM {time})::float8"
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What the statement that finds a page tells beside its rows, in the same snapshot."""
+
+    total: str = "NULL::bigint"
+
+    @property
+    def sql(self) -> str:
+        return f"{self.total}, {epoch(DUE)}, {HORIZON}"
+
+
+@dataclass(slots=True)
 class Rows:
     """A page of a list."""
 
@@ -27,66 +47,106 @@ class Rows:
     more: bool
     last: After | None
     modified: datetime | None
+    total: int | None = None
+    """How many there are in all, where the tally knows it."""
+    due: datetime | None = None
+    """When the next run is."""
+    horizon: str = "0"
 
     @property
     def json(self) -> orjson.Fragment:
         return orjson.Fragment("[" + ",".join(self.texts) + "]")
 
 
-def data_page(place: Place, found: Sequence[Condition]) -> Rows:
-    """Rows of /data."""
+def data_page(
+    place: Place, found: Sequence[Condition], facts: Facts, table: Table = DATA, names: Sequence[str] | None = None
+) -> Rows:
+    """Rows of /data, with the columns of these names."""
     where, values, needs = filters.where(found)
-    keys, bound = pagination.page_of(DATA, place, where, values, needs)
+    deep = place.offset > DEEP
+    ending = tally.from_the_end(table, found, place.offset) if deep else 0
+    page, bound = pagination.page_of(table, place, where, values, needs, keys_alone=deep, total=ending)
     rows, _ = fetch(
         f"""
-        WITH page AS ({keys})
-        SELECT (SELECT row_to_json(shown)::text FROM (SELECT {DATA_COLUMNS}) shown),
-               page.key, page.sort_value::text, {DATA_MODIFIED}, false
-        FROM page JOIN assets_quote q ON q.listing_id = page.key {ALL_DATA_JOINS}
-        ORDER BY {pagination.page_order(place)}""",
+        WITH page AS ({page})
+        SELECT row_to_json(shown)::text, key, sort_value::text, {epoch(table.modified)}, false, {facts.sql}
+        FROM {f"page JOIN {table.source} ON q.listing_id = key" if deep else "page q"} {table.all_joined}
+        CROSS JOIN LATERAL (SELECT {table.shown(names)}) shown
+        ORDER BY {pagination.page_order(place, "page" if deep else "q")}""",
         bound,
         place,
+        facts,
+        steady=not found,
     )
     return rows
 
 
-def fetch(sql: str, bound: Sequence[Any], place: Place) -> tuple[Rows, list[tuple[int, int]]]:
-    """The page that this SQL (JSON, key, sort value, time of change, due) finds; (key, position) of what is due."""
+def fetch(
+    sql: str, bound: Sequence[Any], place: Place, facts: Facts, steady: bool = False
+) -> tuple[Rows, list[tuple[int, int]]]:
+    """The page that this SQL (JSON, key, sort value, time of change, due, facts) finds; (key, position) of the due.
+
+    `steady`: one plan is good for all values.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(sql, bound)
+        # Filters may be rare or common, and want plans of their own; where a walk stands is all the same.
+        if steady or not bound:
+            prepared.execute(cursor, sql, bound)
+        else:
+            cursor.execute(sql, bound)
         found = cursor.fetchall()
+        if found:
+            told = found[0][5:]
+        else:
+            cursor.execute(f"SELECT {facts.sql}")
+            told = cursor.fetchone()
     more = len(found) > place.size
     shown = found[: place.size]
+    total, due, horizon_now = told
+    modified = max((row[3] for row in shown if row[3]), default=None)
+    horizon = place.after.horizon if place.after else horizon_now
     rows = Rows(
-        texts=[row[0] for row in shown],
-        more=more,
-        last=After(shown[-1][2], shown[-1][1]) if shown else None,
-        modified=max((row[3] for row in shown), default=None),
+        [row[0] for row in shown],
+        more,
+        After(shown[-1][2], shown[-1][1], horizon) if shown else None,
+        None if modified is None else datetime.fromtimestamp(modified, UTC),
+        total,
+        None if due is None else datetime.fromtimestamp(due, UTC),
+        horizon_now,
     )
     return rows, [(row[1], position) for position, row in enumerate(shown) if row[4]]
 
 
-def total(table: Table, asked: Asked, found: Sequence[Condition]) -> int | None:
+def facts_of(table: Table, asked: Asked, found: Sequence[Condition]) -> Facts:
+    known = tally.total_sql(table, found) if asked["count"] == "exact" else None
+    return Facts(known) if known else Facts()
+
+
+def total(table: Table, asked: Asked, found: Sequence[Condition], place: Place, rows: Rows) -> int | None:
     """How many rows the filter finds, as `count` wants it: the one place that counts the rows of a list."""
     if asked["count"] == "none":
         return None
+    if rows.total is not None:
+        return rows.total
+    if not place.walking and not rows.more and (rows.texts or not place.offset):
+        return place.offset + len(rows.texts)
     where, values, needs = filters.where(found)
     with connection.cursor() as cursor:
-        if asked["count"] == "estimated":
+        if asked["count"] == "estimated" and table.tallied:
             if not found:
                 cursor.execute(
                     "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [table.source.split()[0]]
                 )
-                (rows,) = cursor.fetchone()
+                (rows_there,) = cursor.fetchone()
             else:
                 cursor.execute(
                     f"EXPLAIN (FORMAT JSON) SELECT FROM {table.source} {table.joined(needs)} WHERE {where}", values
                 )
                 (plan,) = cursor.fetchone()
-                rows = (orjson.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]["Plan Rows"]
+                rows_there = (orjson.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]["Plan Rows"]
             # A table that was never analyzed has no statistics: -1.
-            if rows >= 0:
-                return int(rows)
+            if rows_there >= 0:
+                return int(rows_there)
         cursor.execute(f"SELECT count(*) FROM {table.source} {table.joined(needs)} WHERE {where}", values)
         return int(cursor.fetchone()[0])
 
@@ -95,9 +155,9 @@ def data_row(listing_id: int) -> tuple[str, int, int, datetime] | None:
     """(JSON, page_id, position, time of change) of one row of /data."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""SELECT (SELECT row_to_json(shown)::text FROM (SELECT {DATA_COLUMNS}) shown),
-                       q.page_id, q.position, {DATA_MODIFIED}
-                FROM assets_quote q {ALL_DATA_JOINS} WHERE q.listing_id = %s""",
+            f"""SELECT (SELECT row_to_json(shown)::text FROM (SELECT {DATA.shown()}) shown),
+                       q.page_id, q.position, {DATA.modified}
+                FROM {DATA.source} {DATA.all_joined} WHERE q.listing_id = %s""",
             [listing_id],
         )
         return cursor.fetchone()

@@ -61,7 +61,7 @@ class RowSerializer(serializers.Serializer):
     source = words("Which source says so.")
     source_asset_id = words("The source's own id for it.")
     updated_at = time("The source's own time of the observation.")
-    last_seen_at = time("Ours: the last sweep that held it.")
+    last_seen_at = time("Ours: the last sweep that held it; null with `as_of`.", nullable=True)
     is_stale = serializers.BooleanField(
         help_text="Its source has been silent about it for longer than three intervals."
     )
@@ -85,6 +85,9 @@ class PageSerializer(EnvelopeSerializer):
 
 class DataPageSerializer(PageSerializer):
     data = RowSerializer(many=True)
+    resume = serializers.URLField(
+        required=False, help_text="In a cursor walk: what to ask after it, and again and again, for what has changed."
+    )
 
 
 class ProvenanceSerializer(serializers.Serializer):

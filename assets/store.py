@@ -48,7 +48,8 @@ WITH newest AS (
         volume_24h = excluded.volume_24h, percent_change_24h = excluded.percent_change_24h, rank = excluded.rank,
         circulating_supply = excluded.circulating_supply, total_supply = excluded.total_supply,
         max_supply = excluded.max_supply, observed_at = excluded.observed_at, page_id = excluded.page_id,
-        position = excluded.position, digest = excluded.digest, changed_at = excluded.changed_at
+        position = excluded.position, digest = excluded.digest, changed_at = excluded.changed_at,
+        changed_in = excluded.changed_in
     WHERE quote.digest <> excluded.digest
       AND (excluded.observed_at, excluded.page_id) >= (quote.observed_at, quote.page_id)
     RETURNING listing_id, asset_id, xmax = 0 AS is_new

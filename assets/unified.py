@@ -7,44 +7,34 @@ worker), it is worked out here, so that an old price is never served as what the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from django.conf import settings
 from django.db import connection
 
-from assets import filters, pagination
-from assets.pagination import Place
-from assets.pricing import COLUMNS, TYPES, priced
-from assets.selectors import Rows, fetch
-from assets.tables import ASSETS, DATA_COLUMNS, DATA_MODIFIED, DEMO_LABEL, Condition, iso
+from assets import filters, pagination, tally
+from assets.pagination import DEEP, Place
+from assets.pricing import COLUMNS, TYPES, priced, quotes_sql
+from assets.selectors import Facts, Rows, epoch, fetch
+from assets.tables import ASSETS, DATA, QUOTES_THEN, Condition, Table, data_table, iso, literal
 
-SOURCES_USED, LEFT_OUT = "a.sources_used", "a.left_out"
-if settings.DEMO:
-    SOURCES_USED = f"""coalesce((SELECT json_agg(used.slug || '{DEMO_LABEL}')
-        FROM jsonb_array_elements_text(a.sources_used) AS used (slug)), '[]')"""
-    LEFT_OUT = f"""coalesce((SELECT json_agg(
-            jsonb_set(quote.entry, '{{source}}', to_jsonb((quote.entry ->> 'source') || '{DEMO_LABEL}')))
-        FROM jsonb_array_elements(a.left_out) AS quote (entry)), '[]')"""
 
-COLUMNS_SHOWN = f"""
-a.slug AS asset_id, nullif(a.symbol, '') AS symbol, nullif(a.name, '') AS name, a.rank,
-a.price_usd, a.market_cap, a.volume_24h, a.percent_change_24h, a.spread_bps, {iso("a.observed_at")} AS updated_at,
-(SELECT row_to_json(consensus) FROM (SELECT a.price_usd, a.price_min, a.price_max, a.spread_bps, a.agreement,
-    {SOURCES_USED} AS sources_used, {LEFT_OUT} AS left_out,
-    {iso("a.observed_at")} AS observed_at) consensus) AS consensus,
-quoted.quotes"""
-QUOTED = f"""
+def quoted(data: Table) -> str:
+    """SQL: every source's own word on the asset `a`, out of these rows of /data."""
+    return f"""
 LEFT JOIN LATERAL (
-    SELECT coalesce(json_agg((SELECT row_to_json(shown) FROM (SELECT {DATA_COLUMNS}) shown)
-                             ORDER BY s.identity_rank, s.slug, l.source_asset_id), '[]') AS quotes,
-           max({DATA_MODIFIED}) AS modified
-    FROM assets_quote q
+    SELECT coalesce(json_agg(row_to_json(shown) ORDER BY s.identity_rank, s.slug, l.source_asset_id), '[]') AS quotes,
+           max({data.modified}) AS modified
+    FROM {data.source}
     JOIN assets_source s ON s.id = q.source_id
     JOIN assets_listing l ON l.id = q.listing_id
+    CROSS JOIN LATERAL (SELECT {data.shown()}) shown
     WHERE q.asset_id = a.id
 ) quoted ON true"""
+
+
 #: What put each listing into the asset: shown of one asset, not of a list.
 IDENTITY = f"""
 (SELECT coalesce(json_agg(row_to_json(evidence) ORDER BY evidence.source, evidence.source_asset_id), '[]')
@@ -63,36 +53,80 @@ RECKONED = f"""(
 ) a ON a.id = page.key"""
 
 
-def rows_sql(keys: str, asset: str, order: str, extra: str = "") -> str:
-    """SQL of assets as (JSON, key, sort value, time of change, whether a quote went stale since the consensus)."""
-    return f"""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the caller wants to see of an asset: which columns, and of when."""
+
+    names: Sequence[str] | None = None
+    as_of: datetime | None = None
+    with_identity: bool = False
+
+    @property
+    def columns(self) -> str:
+        return ASSETS.shown(self.names) + ("," + IDENTITY if self.with_identity else "")
+
+    def sql(self, keys: str, asset: str, order: str, facts: Facts) -> str:
+        """SQL of assets as (JSON, key, sort value, time of change, whether a quote went stale since, facts)."""
+        data = DATA if self.as_of is None else data_table(self.as_of)
+        return f"""
         WITH page AS ({keys})
-        SELECT (SELECT row_to_json(shown)::text FROM (SELECT {COLUMNS_SHOWN}{extra}) shown),
-               page.key, page.sort_value::text, greatest(a.changed_at, quoted.modified), a.fresh_until <= now()
-        FROM page JOIN {asset} {QUOTED} ORDER BY {order}"""
+        SELECT row_to_json(shown)::text, page.key, page.sort_value::text,
+               {epoch("greatest(a.changed_at, quoted.modified)")}, a.fresh_until <= now(), {facts.sql}
+        FROM page JOIN {asset} {quoted(data)} CROSS JOIN LATERAL (SELECT {self.columns}) shown ORDER BY {order}"""
 
 
-def assets_page(place: Place, found: Sequence[Condition]) -> Rows:
+#: What an asset of another time can be ordered by.
+KEPT = ("id", "asset_id", "symbol", "name", "rank")
+
+
+def existed(as_of: datetime) -> Condition:
+    """Some source had said something about it by then."""
+    quotes = QUOTES_THEN.format(time=literal(as_of))
+    return Condition(f"EXISTS (SELECT FROM {quotes} q WHERE q.asset_id = a.id) = %s", True)
+
+
+def assets_page(place: Place, found: Sequence[Condition], wanted: Wanted, facts: Facts) -> Rows:
     """Rows of /assets."""
     where, values, needs = filters.where(found)
-    keys, bound = pagination.page_of(ASSETS, place, where, values, needs)
-    return fetch_current(rows_sql(keys, NOW_STORED, pagination.page_order(place)), bound, place)
+    ending = tally.from_the_end(ASSETS, found, place.offset) if place.offset > DEEP else 0
+    keys, bound = pagination.page_of(ASSETS, place, where, values, needs, keys_alone=True, total=ending)
+    if wanted.as_of is not None:
+        return page_then(keys, bound, place, wanted, facts)
+    return fetch_current(keys, bound, pagination.page_order(place), place, wanted, facts)
 
 
-def fetch_current(sql: str, bound: Sequence[Any], place: Place, extra: str = "") -> Rows:
+def page_then(keys: str, bound: Sequence[Any], place: Place, wanted: Wanted, facts: Facts) -> Rows:
+    """The page with every consensus reckoned from the quotes of then."""
+    sql = f"""WITH page AS ({keys}) SELECT '', page.key, page.sort_value::text, NULL, true, {facts.sql} FROM page
+              ORDER BY {pagination.page_order(place)}"""
+    rows, due = fetch(sql, bound, place, facts)
+    known = reckoned([key for key, _ in due], wanted)
+    for key, position in due:
+        rows.texts[position] = known[key]
+    return rows
+
+
+def fetch_current(
+    keys: str, bound: Sequence[Any], order: str, place: Place, wanted: Wanted, facts: Facts, steady: bool = False
+) -> Rows:
     """The page, with every consensus as it is now."""
-    rows, due = fetch(sql, bound, place)
+    rows, due = fetch(wanted.sql(keys, NOW_STORED, order, facts), bound, place, facts, steady)
     if due:
-        again = reckoned([key for key, _ in due], extra)
+        again = reckoned([key for key, _ in due], wanted)
         for key, position in due:
             if key in again:
                 rows.texts[position] = again[key]
     return rows
 
 
-def reckoned(asset_ids: Sequence[int], extra: str) -> dict[int, str]:
-    """The rows of these assets with the consensus of their quotes now, by key."""
-    figures = priced(asset_ids, datetime.now(UTC))
+def reckoned(asset_ids: Sequence[int], wanted: Wanted) -> dict[int, str]:
+    """The rows of these assets with the consensus of their quotes, by key: as it is now, or was at the time wanted."""
+    if wanted.as_of is None:
+        figures = priced(asset_ids, datetime.now(UTC))
+    else:
+        then = literal(wanted.as_of)
+        quotes = quotes_sql(QUOTES_THEN.format(time=then), f"(listing.delisted_at <= {then}) IS TRUE")
+        figures = priced(asset_ids, wanted.as_of, quotes)
     if not figures:
         return {}
     with connection.cursor() as cursor:
@@ -100,13 +134,12 @@ def reckoned(asset_ids: Sequence[int], extra: str) -> dict[int, str]:
         values = b", ".join(cursor.cursor.mogrify(marks, row) for row in figures).decode()
         keys = "SELECT unnest(%s::bigint[]) AS key, 0 AS sort_value, 0 AS phase"
         asset = RECKONED.replace("%s", values.replace("%", "%%"))
-        cursor.execute(rows_sql(keys, asset, "page.key", extra), [[row[0] for row in figures]])
+        cursor.execute(wanted.sql(keys, asset, "page.key", Facts()), [[row[0] for row in figures]])
         return {row[1]: row[0] for row in cursor.fetchall()}
 
 
-def asset(asset_id: int) -> tuple[orjson.Fragment, datetime | None] | None:
-    """(JSON, time of change) of one asset, with the evidence of its identity."""
+def asset(asset_id: int, wanted: Wanted) -> tuple[orjson.Fragment, Rows] | None:
+    """(JSON, its page) of one asset, with the evidence of its identity."""
     keys = "SELECT id AS key, 0 AS sort_value, 0 AS phase FROM assets_asset WHERE id = %s"
-    one = Place("id", False, 1)
-    rows = fetch_current(rows_sql(keys, NOW_STORED, "page.key", "," + IDENTITY), [asset_id], one, "," + IDENTITY)
-    return (orjson.Fragment(rows.texts[0]), rows.modified) if rows.texts else None
+    rows = fetch_current(keys, [asset_id], "page.key", Place("id", False, 1), wanted, Facts(), steady=True)
+    return (orjson.Fragment(rows.texts[0]), rows) if rows.texts else None

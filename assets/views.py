@@ -15,13 +15,20 @@ from rest_framework.response import Response
 
 from assets import filters, selectors, unified
 from assets.errors import Invalid
-from assets.examples import ASSET, DATA_PAGE, SUMMARY
-from assets.export import Export, copy_sql
+from assets.examples import ASSET_DETAIL, ASSET_PAGE, DATA_PAGE, SUMMARY
+from assets.export import Wanted, stream
 from assets.filters import ASSET_FILTERS, ASSET_PARAMETERS, DATA_FILTERS, DATA_PARAMETERS
-from assets.pagination import neighbours, place
+from assets.pagination import Place, neighbours, place, resume
 from assets.parameters import Asked
 from assets.reading import Reading
-from assets.renderers import BrowsableAPIRenderer, CSVRenderer, JSONRenderer, NDJSONRenderer, to_json
+from assets.renderers import (
+    BrowsableAPIRenderer,
+    CSVRenderer,
+    JSONRenderer,
+    NDJSONRenderer,
+    ParquetRenderer,
+    to_json,
+)
 from assets.selectors import Rows
 from assets.serializers import (
     AssetDetailSerializer,
@@ -29,7 +36,7 @@ from assets.serializers import (
     DataPageSerializer,
     SummarySerializer,
 )
-from assets.tables import ASSETS, DATA, Table
+from assets.tables import ASSETS, DATA, Table, data_table
 
 
 class ListReading(Reading):
@@ -37,8 +44,9 @@ class ListReading(Reading):
 
     table: ClassVar[Table]
 
-    def listed(self, request: Request, asked: Asked, rows: Rows, total: int | None, **more: Any) -> HttpResponse:
-        here = place(asked, "rank")
+    def listed(
+        self, request: Request, asked: Asked, here: Place, rows: Rows, total: int | None, **more: Any
+    ) -> HttpResponse:
         page, following, before = neighbours(request, asked, here, rows.more, rows.last)
         content = {
             "data": rows.json,
@@ -49,14 +57,25 @@ class ListReading(Reading):
             "previous": before,
             **more,
         }
-        rest = to_json([total, page, here.size, following, before, more])
-        return self.conditional(request, content, [*rows.texts, rest], rows.modified)
+        rest = to_json([total, page, here.size, following, before, {**more, "resume": None}])
+        return self.conditional(request, content, [*rows.texts, rest], rows.modified, rows.due)
+
+
+def past(asked: Asked) -> datetime | None:
+    """The time of `as_of`. Raises Invalid when nobody can know yet."""
+    as_of: datetime | None = asked["as_of"]
+    if as_of is not None and as_of > datetime.now(UTC):
+        raise Invalid({"as_of": "lies in the future"})
+    return as_of
 
 
 class Data(ListReading):
     """Unified rows: one for each source and asset, each source's current word.
 
-    `format=csv` and `format=ndjson` stream every row that the filter finds, in one snapshot; paging doesn't apply.
+    `format=csv`, `ndjson` and `parquet` stream every row that the filter finds, in one snapshot; paging doesn't apply.
+    With `as_of` a row is its source's last word until then, out of history: price, market cap, volume and `updated_at`
+    are of that time, `is_stale` and `delisted` too; symbol, name and `asset_id` are today's, and what history doesn't
+    keep (`percent_change_24h`, `rank`, `last_seen_at`) is null. Its usual order is by `id`.
     """
 
     table = DATA
@@ -65,24 +84,30 @@ class Data(ListReading):
     parameters = DATA_PARAMETERS
     serializer_class = DataPageSerializer
     examples: ClassVar = {"A page": DATA_PAGE}
-    renderer_classes = (JSONRenderer, BrowsableAPIRenderer, CSVRenderer, NDJSONRenderer)
+    renderer_classes = (JSONRenderer, BrowsableAPIRenderer, CSVRenderer, NDJSONRenderer, ParquetRenderer)
 
     def get(self, request: Request) -> HttpResponseBase:
         asked = self.asked(request)
-        found = filters.conditions(asked, DATA_FILTERS)
+        as_of = past(asked)
+        table = DATA if as_of is None else data_table(as_of)
+        found = filters.conditions(asked, DATA_FILTERS, table)
         kind = request.accepted_renderer.format
-        if kind in ("csv", "ndjson"):
-            return self.exported(request, kind, asked, found)
-        rows = selectors.data_page(place(asked, "rank"), found)
-        return self.listed(request, asked, rows, selectors.total(DATA, asked, found))
+        if kind in ("csv", "ndjson", "parquet"):
+            return self.exported(request, kind, asked, Wanted(table, found, asked["fields"]))
+        here = place(asked, "rank" if as_of is None else "id")
+        if here.kind == "changes" and as_of is not None:
+            raise Invalid({"as_of": "never changes: there is nothing to resume"})
+        rows = selectors.data_page(here, found, selectors.facts_of(table, asked, found), table, asked["fields"])
+        total = selectors.total(table, asked, found, here, rows)
+        more = {}
+        if here.walking and as_of is None:
+            more["resume"] = resume(request, asked, here, rows.last, rows.horizon)
+        return self.listed(request, asked, here, rows, total, **more)
 
-    def exported(self, request: Request, kind: str, asked: Asked, found: list[Any]) -> StreamingHttpResponse:
+    def exported(self, request: Request, kind: str, asked: Asked, wanted: Wanted) -> StreamingHttpResponse:
         """The whole filtered list, by id unless another order is asked for."""
         here = place(asked, "id")
-        where, values, needs = filters.where(found)
-        direction = "DESC" if here.descending else "ASC"
-        order = f"{DATA.fields[here.field].sql} {direction} NULLS LAST, {DATA.key}"
-        content: Any = [] if request.method == "HEAD" else Export(copy_sql(kind, where, needs, order), values)
+        content: Any = [] if request.method == "HEAD" else stream(kind, wanted, here.field, here.descending)
         return as_file(request, content, "data")
 
     @staticmethod
@@ -96,7 +121,7 @@ class DataSummary(Reading):
     tag = "data"
     summary = "Summary"
     serializer_class = SummarySerializer
-    examples: ClassVar = {"Two sources": SUMMARY}
+    examples: ClassVar = {"Three sources": SUMMARY}
 
     def get(self, request: Request) -> HttpResponse:
         self.asked(request)
@@ -105,27 +130,42 @@ class DataSummary(Reading):
 
 
 class Assets(ListReading):
-    """One row for each real-world asset, whatever the number of sources: what they agree on, and each one's word."""
+    """One row for each real-world asset, whatever the number of sources: what they agree on, and each one's word.
+
+    With `as_of` the consensus is reckoned from each source's last word until then, out of history, by today's rule and
+    today's knowledge of which listings are one asset. Ranks and changes in percent are not kept: they are null, and the
+    usual order is by today's rank.
+    """
 
     table = ASSETS
     tag = "assets"
     summary = "Real-world assets with their consensus"
     parameters = ASSET_PARAMETERS
     serializer_class = AssetPageSerializer
-    examples: ClassVar = {"A page": {"data": [ASSET], "total": 1, "page": 1, "page_size": 50, "next": None}}
+    examples: ClassVar = {"A page": ASSET_PAGE}
 
     def get(self, request: Request) -> HttpResponse:
         asked = self.asked(request)
-        found = filters.conditions(asked, ASSET_FILTERS)
-        rows = unified.assets_page(place(asked, "rank"), found)
+        as_of = past(asked)
+        here = place(asked, "rank")
+        found = filters.conditions(asked, ASSET_FILTERS, ASSETS)
+        if as_of is not None:
+            if here.field not in unified.KEPT:
+                raise Invalid({"ordering": f"must be one of {', '.join(unified.KEPT)} with as_of"})
+            if asked["agreement"]:
+                raise Invalid({"agreement": "can't be used together with as_of"})
+            found.append(unified.existed(as_of))
+        facts = selectors.facts_of(ASSETS, asked, found)
+        rows = unified.assets_page(here, found, unified.Wanted(asked["fields"], as_of), facts)
         more = {"ambiguous": selectors.is_ambiguous(asked["symbol"])} if asked["symbol"] else {}
-        return self.listed(request, asked, rows, selectors.total(ASSETS, asked, found), **more)
+        return self.listed(request, asked, here, rows, selectors.total(ASSETS, asked, found, here, rows), **more)
 
 
 def as_file(request: Request, content: Iterable[bytes], what: str) -> StreamingHttpResponse:
-    """The lines as a file of the form that was asked for."""
+    """The bytes as a file of the form that was asked for."""
     renderer = request.accepted_renderer
-    response = StreamingHttpResponse(content, content_type=f"{renderer.media_type}; charset=utf-8")
+    charset = "" if renderer.format == "parquet" else "; charset=utf-8"
+    response = StreamingHttpResponse(content, content_type=renderer.media_type + charset)
     name = f"cryptoetl-{what}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.{renderer.format}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "no-store"
@@ -162,15 +202,15 @@ class AssetDetail(OfAsset):
     rows_at = ("data", "quotes")
     row_address = staticmethod(Data.row_address)
     serializer_class = AssetDetailSerializer
-    examples: ClassVar = {"Bitcoin": {"data": ASSET}}
+    examples: ClassVar = {"Bitcoin": ASSET_DETAIL}
 
     def get(self, request: Request, asset_id: str) -> HttpResponse:
         self.asked(request)
         key = self.found(request, asset_id)
         if isinstance(key, Response):
             return key
-        shown = unified.asset(key)
+        shown = unified.asset(key, unified.Wanted(with_identity=True))
         if shown is None:
             raise NotFound(f"There is no asset {asset_id[:200]!r}.")
-        text, modified = shown
-        return self.conditional(request, {"data": text}, [to_json(text)], modified)
+        text, rows = shown
+        return self.conditional(request, {"data": text}, [to_json(text)], rows.modified, rows.due)

@@ -23,8 +23,8 @@ def empty() -> None:
     """Nothing is known of any coin, and nothing of the work before is still to be written."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """TRUNCATE assets_asset, assets_listing, assets_listing_key, assets_quote, assets_price_point,
-                        assets_candle_hour, assets_candle_day, assets_candle_due,
+            """TRUNCATE assets_asset, assets_listing, assets_listing_key, assets_listing_text, assets_unfiled,
+                        assets_quote, assets_price_point, assets_candle_hour, assets_candle_day, assets_candle_due,
                         ingestion_run, ingestion_rawpayload, ingestion_rawbody, ingestion_fieldseen CASCADE"""
         )
         cursor.execute("UPDATE assets_source SET last_sweep_at = NULL, last_sweep_records = 0")

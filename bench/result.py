@@ -32,9 +32,13 @@ class Size:
     listings_there: int
     points_there: int
     history_points: int
+    api_rows: tuple[int, int, int]
+    """Rows of /data: few, as many as others are measured with, and many."""
+    api_seconds: float
+    """That each app is asked."""
 
 
 SIZES = {
-    "small": Size(20_000, 1_000, 100_000, 50_000, 500_000, 400_000),
-    "full": Size(200_000, 5_000, 5_000_000, 1_000_000, 10_000_000, 20_000_000),
+    "small": Size(20_000, 1_000, 100_000, 50_000, 500_000, 400_000, (1_000, 20_000, 100_000), 3),
+    "full": Size(200_000, 5_000, 5_000_000, 1_000_000, 10_000_000, 20_000_000, (10_000, 1_000_000, 10_000_000), 10),
 }

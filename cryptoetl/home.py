@@ -80,7 +80,7 @@ def glance(found: Health) -> dict[str, Any]:
 
 def numbers(found: Health) -> dict[str, Any]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT source_id, count(*) FROM assets_quote GROUP BY source_id")
+        cursor.execute("SELECT source_id, sum(quotes)::bigint FROM assets_tally GROUP BY source_id")
         rows = dict(cursor.fetchall())
         cursor.execute(
             """SELECT count(*), sum(market_cap), count(*) FILTER (WHERE quotes_count > 1),

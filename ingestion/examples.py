@@ -177,5 +177,12 @@ HEALTH_DETAILED = HEALTH | {
         }
     },
     "disk": {"free_bytes": 51234567890, "total_bytes": 107374182400},
-    "versions": {"cryptoetl": "0.1.0", "python": "3.11.2", "django": "5.2.19", "postgresql": "18.4", "redis": "6.2.14"},
+    "versions": {
+        "cryptoetl": "0.1.0",
+        "python": "3.11.2",
+        "django": "5.2.19",
+        "celery": "5.7.0",
+        "postgresql": "18.4",
+        "redis": "6.2.14",
+    },
 }

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
-from assets import store
+from assets import searching, store
 from assets.pricing import reprice_due
 from ingestion.finish import finish_if_done
 from ingestion.gate import OPEN_AT_MOST, PROBE_FOR
@@ -153,8 +153,12 @@ def reconcile() -> Left:
     # The next month's, too, so that no load has to wait for it on the first of the month.
     store.ensure_partitions(datetime.now(UTC) + ahead for ahead in (timedelta(), timedelta(days=3)))
     priced = reprice_due()
+    filed = searching.file_texts()
     Pulse.objects.update_or_create(
         name="reconcile",
-        defaults={"at": Now(), "detail": {"runs": len(left.runs), "pages": len(left.pages), "repriced": priced}},
+        defaults={
+            "at": Now(),
+            "detail": {"runs": len(left.runs), "pages": len(left.pages), "repriced": priced, "filed": filed},
+        },
     )
     return left

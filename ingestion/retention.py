@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.db import connection, transaction
 
+from assets import tally
 from ingestion.models import BackfillPiece
 
 CHUNK = 500
@@ -51,6 +52,7 @@ def prune(dry_run: bool = False) -> Pruned:
                 pages += gone
             forget_answers(before)
             bodies = drop_bodies()
+            tally.add_up()
             drop_months(partitions)
     return Pruned(pages, bodies, tuple(partitions))
 

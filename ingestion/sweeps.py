@@ -72,6 +72,11 @@ def settle(source: Source, sweep: int | None) -> None:
         cursor.execute(BACK, names)
         back = [(listing, asset) for listing, asset, was_delisted in cursor.fetchall() if was_delisted]
         cursor.execute("UPDATE assets_source SET last_sweep_at = now() WHERE id = %s", [source.pk])
+        # Their rows show it, so whoever asks for what has changed is told of them.
+        cursor.execute(
+            "UPDATE assets_quote SET changed_in = DEFAULT WHERE listing_id = ANY(%s)",
+            [[listing for listing, _ in gone + back]],
+        )
     Event.objects.bulk_create(
         [
             Event(listing_id=listing, kind=Event.Kind.DELISTED, detail=f"missing from {SWEEPS_MISSED} whole sweeps")

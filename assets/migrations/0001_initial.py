@@ -86,6 +86,28 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Tally',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('source_id', models.SmallIntegerField(help_text='Of quotes.', null=True)),
+                ('quotes', models.BigIntegerField(db_default=0, default=0)),
+                ('assets', models.BigIntegerField(db_default=0, default=0)),
+            ],
+            options={
+                'db_table': 'assets_tally',
+            },
+        ),
+        migrations.CreateModel(
+            name='Unfiled',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('listing_ids', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
+            ],
+            options={
+                'db_table': 'assets_unfiled',
+            },
+        ),
+        migrations.CreateModel(
             name='Asset',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -157,6 +179,17 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='ListingText',
+            fields=[
+                ('listing', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='text', serialize=False, to='assets.listing')),
+                ('grams', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None)),
+            ],
+            options={
+                'db_table': 'assets_listing_text',
+                'indexes': [django.contrib.postgres.indexes.GinIndex(fastupdate=False, fields=['grams'], name='listing_text_grams')],
+            },
+        ),
+        migrations.CreateModel(
             name='Quote',
             fields=[
                 ('listing', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='quote', serialize=False, to='assets.listing')),
@@ -173,6 +206,7 @@ class Migration(migrations.Migration):
                 ('position', models.IntegerField(help_text='Its place in that payload, from 0.')),
                 ('digest', models.BigIntegerField(help_text='Of the record; an equal one changes nothing.')),
                 ('changed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), help_text='When this row was last written.')),
+                ('changed_in', assets.models.Transaction(db_default=assets.models.ThisTransaction(), editable=False, help_text='By which transaction: see `assets.pagination`.')),
                 ('asset', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='quotes', to='assets.asset')),
                 ('source', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='assets.source')),
             ],
@@ -240,7 +274,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='quote',
-            index=models.Index(fields=['changed_at', 'listing'], name='quote_changed'),
+            index=models.Index(fields=['changed_in', 'listing'], name='quote_changed'),
+        ),
+        migrations.AddIndex(
+            model_name='quote',
+            index=models.Index(fields=['observed_at', 'listing'], name='quote_observed'),
         ),
         migrations.AddConstraint(
             model_name='quote',

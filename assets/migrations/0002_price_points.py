@@ -1,4 +1,4 @@
-"""Price points and hourly candles, partitioned by month; daily candles; room for updates; word of changed quotes."""
+"""What models can't say: price points and candles, partitioned by month; room for updates; the tally; texts; the stream."""
 
 from django.db import migrations
 
@@ -66,9 +66,67 @@ BEGIN
 END $$;
 CREATE TRIGGER quote_changed AFTER INSERT OR UPDATE ON assets_quote
     FOR EACH STATEMENT EXECUTE FUNCTION assets_quote_changed();
+
+CREATE FUNCTION assets_tally_quotes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM assets_tally WHERE quotes <> 0;
+    ELSE
+        INSERT INTO assets_tally (source_id, quotes)
+        SELECT source_id, CASE TG_OP WHEN 'INSERT' THEN count(*) ELSE -count(*) END FROM changed GROUP BY source_id;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tally_in AFTER INSERT ON assets_quote REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION assets_tally_quotes();
+CREATE TRIGGER tally_out AFTER DELETE ON assets_quote REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION assets_tally_quotes();
+CREATE TRIGGER tally_none AFTER TRUNCATE ON assets_quote EXECUTE FUNCTION assets_tally_quotes();
+
+CREATE FUNCTION assets_tally_assets() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM assets_tally WHERE assets <> 0;
+    ELSE
+        INSERT INTO assets_tally (assets)
+        SELECT CASE TG_OP WHEN 'INSERT' THEN count(*) ELSE -count(*) END FROM changed HAVING count(*) > 0;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tally_in AFTER INSERT ON assets_asset REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION assets_tally_assets();
+CREATE TRIGGER tally_out AFTER DELETE ON assets_asset REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION assets_tally_assets();
+CREATE TRIGGER tally_none AFTER TRUNCATE ON assets_asset EXECUTE FUNCTION assets_tally_assets();
+
+-- Every three letters that follow each other, whatever their case: a text that holds a part holds all that the part does.
+CREATE FUNCTION assets_grams(text text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT coalesce(array_agg(DISTINCT substr(lower(text), place, 3)), '{}')
+    FROM generate_series(1, length(text) - 2) place
+$$;
+
+CREATE FUNCTION assets_unfiled_new() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO assets_unfiled (listing_ids) SELECT array_agg(id) FROM fresh HAVING count(*) > 0;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER unfiled_new AFTER INSERT ON assets_listing REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION assets_unfiled_new();
+CREATE FUNCTION assets_unfiled_renamed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO assets_unfiled (listing_ids) VALUES (ARRAY[NEW.id]);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER unfiled_renamed AFTER UPDATE OF symbol, name ON assets_listing FOR EACH ROW
+    WHEN ((OLD.symbol, OLD.name) IS DISTINCT FROM (NEW.symbol, NEW.name)) EXECUTE FUNCTION assets_unfiled_renamed();
 """
 
 DROP = """
+DROP TRIGGER tally_in ON assets_quote; DROP TRIGGER tally_out ON assets_quote; DROP TRIGGER tally_none ON assets_quote;
+DROP TRIGGER tally_in ON assets_asset; DROP TRIGGER tally_out ON assets_asset; DROP TRIGGER tally_none ON assets_asset;
+DROP TRIGGER unfiled_new ON assets_listing; DROP TRIGGER unfiled_renamed ON assets_listing;
+DROP FUNCTION assets_unfiled_new(); DROP FUNCTION assets_unfiled_renamed(); DROP FUNCTION assets_grams(text);
+DROP FUNCTION assets_tally_quotes(); DROP FUNCTION assets_tally_assets();
 DROP TRIGGER quote_changed ON assets_quote;
 DROP FUNCTION assets_quote_changed();
 DROP FUNCTION assets_price_point_partition(date);

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import pytest
+import zstandard
 from django.db.models import F
 
 from assets.models import Listing, Quote, Source
@@ -89,3 +91,52 @@ def test_larger_answers_are_packed_for_who_takes_it(client):
     assert b'"total":50' in gzip.decompress(packed.content)
     assert "Content-Encoding" not in client.get("/data")
     assert client.get("/data", headers={"Accept-Encoding": "gzip", "If-None-Match": packed["ETag"]}).status_code == 304
+
+
+def test_zstd_for_who_takes_it(client):
+    coins("coingecko", 50)
+    plain = client.get("/data")
+    for accepted in ("zstd", "gzip, br, ZSTD;q=0.5"):
+        answer = client.get("/data", headers={"Accept-Encoding": accepted})
+        assert answer["Content-Encoding"] == "zstd" and "Accept-Encoding" in answer["Vary"]
+        assert int(answer["Content-Length"]) == len(answer.content) < len(plain.content) / 3
+        assert b'"total":50' in zstandard.decompress(answer.content)
+    assert client.get("/data", headers={"Accept-Encoding": "gzip, zstd;q=0"})["Content-Encoding"] == "gzip"
+    assert "Content-Encoding" not in client.get("/data?page=9", headers={"Accept-Encoding": "zstd"})
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("kind", "encoding"), [("csv", "zstd"), ("csv", "gzip"), ("parquet", "")])
+def test_a_stream_is_packed_as_it_comes(client, kind, encoding):
+    coins("coingecko", 50)
+    answer = client.get(f"/data?format={kind}", headers={"Accept-Encoding": encoding or "gzip, zstd"})
+    assert answer.streaming and answer.get("Content-Encoding", "") == encoding
+    body = answer.getvalue()
+    unpack = {"zstd": lambda: zstandard.ZstdDecompressor().decompressobj().decompress(body)}
+    text = unpack.get(encoding, lambda: gzip.decompress(body) if encoding else body)()
+    assert text.count(b"\n") == 51 if encoding else text.startswith(b"PAR1")
+
+
+# ------------------------------------------------------------------------------------------------------ Cache-Control
+
+
+def kept(answer) -> int:
+    """Seconds for which the answer may be kept."""
+    return int((re.search(r"max-age=(\d+)", answer["Cache-Control"]) or "00")[1])
+
+
+@pytest.mark.parametrize("path", ["/data", "/assets", "/assets/coin-0001", "/data?symbol=none"])
+def test_an_answer_may_be_kept_until_the_next_run(client, path):
+    coins("coingecko", 3)
+    now = datetime.now(UTC)
+    assert kept(client.get(path)) == 0, "a source that never ran may run at any time"
+    Source.objects.update(last_sweep_at=now, interval_seconds=600)
+    Source.objects.filter(slug="csv").update(interval_seconds=300)
+    assert 290 <= kept(client.get(path)) <= 300, "the next of any source"
+    assert kept(client.get(path, headers={"If-None-Match": client.get(path)["ETag"]})) >= 290
+    assert kept(client.get(path, headers={"Accept": "text/html"})) == 0, "a person asks for a run and looks"
+    Source.objects.filter(slug="coinpaprika").update(last_sweep_at=now - timedelta(seconds=601))
+    answer = client.get(path)
+    assert kept(answer) == 0 and "no-cache" in answer["Cache-Control"], "one is due"
+    Source.objects.filter(slug="coinpaprika").update(enabled=False)
+    assert kept(client.get(path)) >= 290, "a source that is switched off has no next run"

@@ -1,4 +1,4 @@
-"""format=csv and format=ndjson: the whole filtered list out of one snapshot, by COPY."""
+"""format=csv, ndjson and parquet: the whole filtered list out of one snapshot, by COPY."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from decimal import Decimal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from django.db import OperationalError, connection
 
 from assets import export
-from assets.export import Export, copy_sql
+from assets.export import Export, Wanted, csv_sql
+from assets.tables import DATA
 from assets.tests.factories import coins, load, record
 
 pytestmark = pytest.mark.django_db(transaction=True)  # An export sees only what is committed.
@@ -168,8 +172,91 @@ def test_an_order_by_id_streams_without_sorting_first():
         cursor.execute("ANALYZE assets_quote, assets_listing, assets_asset")
         cursor.execute("BEGIN")
         cursor.execute("SET LOCAL enable_sort = off")
-        sql = copy_sql("csv", "true", "", "q.listing_id ASC NULLS LAST, q.listing_id")
+        wanted = Wanted(DATA, [])
+        sql = csv_sql(wanted.rows("id", False)[0], wanted.columns)
         cursor.execute("EXPLAIN (COSTS OFF) " + sql[len("COPY (") : sql.rindex(") TO STDOUT")])
         plan = "\n".join(row[0] for row in cursor.fetchall())
         cursor.execute("ROLLBACK")
     assert "Sort" not in plan, plan
+
+
+# ---------------------------------------------------------------------------------------------------------- parquet
+
+
+def parquet(client, query: str = "") -> pa.Table:
+    answer = client.get(f"/data?format=parquet&{query}")
+    assert answer.status_code == 200 and answer["Content-Type"] == "application/vnd.apache.parquet"
+    return pq.read_table(io.BytesIO(answer.getvalue()))
+
+
+def test_parquet_says_what_json_says(client):
+    load(
+        "coingecko",
+        record("a", "=A", 'A, "quoted"\nname', price_usd="0.00000000000000001234", market_cap="12345678901234", rank=1),
+        record("b", "", "NULL", price_usd="68123.450000000000000001"),
+    )
+    load("csv", record("bare"))
+    rows = client.get("/data?ordering=id").content.decode()
+    expected = json.loads(rows, parse_float=Decimal, parse_int=Decimal)["data"]
+    table = parquet(client)
+    assert table.column_names == list(expected[0])
+    for row, other in zip(table.to_pylist(), expected, strict=True):
+        for name, value in row.items():
+            if isinstance(value, datetime):
+                assert value == datetime.fromisoformat(other[name]), name
+            else:
+                assert value == other[name], name
+
+
+def test_a_figure_in_parquet_is_a_decimal_with_room_for_the_longest(client):
+    load("coingecko", record("a", price_usd="0." + "0" * 40 + "1", market_cap="5"), record("b", price_usd="2"))
+    kinds = parquet(client).schema
+    assert kinds.field("price_usd").type == pa.decimal256(76, 41)
+    assert kinds.field("market_cap").type == pa.decimal128(38, 0)
+    assert kinds.field("updated_at").type == pa.timestamp("us", tz="UTC")
+    load("coingecko", record("c", price_usd="1" + "0" * 90))
+    assert parquet(client, "fields=price_usd&ordering=price_usd").column("price_usd").to_pylist()[-1] == "1" + "0" * 90
+
+
+def test_parquet_comes_in_row_groups_of_one_snapshot(client, monkeypatch):
+    monkeypatch.setattr("assets.parquet.GROUP", 100)
+    monkeypatch.setattr("assets.parquet.BLOCK", 4096)
+    coins("coingecko", 450)
+    stream = client.get("/data?format=parquet&source=coingecko&fields=id,price_usd").streaming_content
+    first = next(stream)
+    coins("coingecko", 500)
+    file = pq.ParquetFile(io.BytesIO(first + b"".join(stream)))
+    assert file.metadata.num_rows == 450, "what was written meanwhile is of another snapshot"
+    assert file.metadata.num_row_groups >= 2
+    assert file.schema_arrow.names == ["id", "price_usd"]
+
+
+def test_an_empty_list_is_a_whole_file(client):
+    assert parquet(client, "symbol=none").num_rows == 0
+
+
+def test_who_stops_reading_parquet_frees_the_connection(client):
+    coins("coingecko", 500)
+    answer = client.get("/data?format=parquet")
+    next(answer.streaming_content)
+    answer.close()
+    wait_for(lambda: copies() == 0, "the COPY is over")
+    assert export.FREE._value == export.AT_A_TIME
+
+
+def test_fields_are_picked_in_files_too(client):
+    coins("coingecko", 2)
+    assert [list(row) for row in rows_of(client, "fields=price_usd,symbol")] == [["symbol", "price_usd"]] * 2
+    lines = client.get("/data?format=ndjson&fields=symbol").getvalue().decode().splitlines()
+    assert [json.loads(line) for line in lines] == [{"symbol": "C0001"}, {"symbol": "C0002"}]
+
+
+def test_what_is_asked_before_is_of_the_same_snapshot_as_the_rows():
+    coins("coingecko", 3)
+
+    def before(cursor) -> None:
+        cursor.execute("SELECT count(*) FROM assets_quote")
+        assert cursor.fetchone() == (3,)
+        coins("coingecko", 5)
+
+    assert b"".join(Export("COPY (SELECT count(*) FROM assets_quote) TO STDOUT", [], before)) == b"3\n"

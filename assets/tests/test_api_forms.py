@@ -180,3 +180,8 @@ def test_a_statement_that_takes_too_long_is_503(client, monkeypatch):
 
     monkeypatch.setattr("assets.selectors.data_page", slow)
     error(client.get("/data"), 503, "timeout")
+
+
+def test_a_list_of_values_is_shown_as_it_is_typed(client):
+    page = client.get("/data", headers=BROWSER).content.decode()
+    assert 'placeholder="BTC,ETH"' in page and "[&#x27;" not in page

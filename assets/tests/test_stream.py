@@ -141,20 +141,20 @@ def test_what_is_committed_late_is_told_all_the_same_and_once():
         here, _ = changes.position()
         with late.cursor() as cursor:
             cursor.execute(
-                "UPDATE assets_quote SET price_usd = 7, changed_at = clock_timestamp() WHERE source_id ="
+                "UPDATE assets_quote SET price_usd = 7, changed_in = DEFAULT WHERE source_id ="
                 " (SELECT id FROM assets_source WHERE slug = 'coinpaprika')"
             )
         bitcoin("2")
         meanwhile, settled = changes.position()
-        early, _ = changes.between(here, meanwhile, ("-infinity", 0))
+        early, _ = changes.between(here, meanwhile, None)
         assert not settled
         late.commit()
         after, settled = changes.position()
-        rest, _ = changes.between(meanwhile, after, ("-infinity", 0))
+        rest, _ = changes.between(meanwhile, after, None)
         assert settled
         told = [json.loads(change.text)["price_usd"] for change in (*early, *rest)]
         assert sorted(told) == [2, 7]
-        assert changes.between(after, changes.position()[0], ("-infinity", 0))[0] == []
+        assert changes.between(after, changes.position()[0], None)[0] == []
     finally:
         late.close()
         changes.close()

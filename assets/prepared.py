@@ -1,0 +1,56 @@
+"""Statements that are asked again and again are planned once for each connection: planning a page takes longer than
+finding it.
+
+Only statements whose plan is good for all their values belong here. Behind a pooler that hands a connection from one
+client to another a prepared statement may be gone: then nothing is prepared any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import psycopg2
+from django.db import DatabaseError, connection
+
+#: A connection keeps no more than so many; what comes later is planned each time.
+MOST = 50
+#: By connection, then by statement: its name, or None when it was asked once and may never be again.
+_known: WeakKeyDictionary[Any, dict[str, str | None]] = WeakKeyDictionary()
+_pooled = False
+
+
+def execute(cursor: Any, sql: str, values: Sequence[Any] = ()) -> None:
+    """As `cursor.execute`; the third time that a connection is asked this, it need not think about how."""
+    global _pooled
+    known = _known.setdefault(connection.connection, {})
+    name = known.get(sql)
+    if _pooled or (name is None and (sql not in known and len(known) >= MOST)):
+        cursor.execute(sql, values)
+        return
+    try:
+        if name is None and sql in known:
+            known[sql] = prepare(cursor.cursor, sql, len(values), len(known))
+        elif name is not None:
+            marks = "(" + ", ".join(["%s"] * len(values)) + ")" if values else ""
+            cursor.execute(f"EXECUTE {name}{marks}", values)
+            return
+        else:
+            known[sql] = None
+    except (DatabaseError, psycopg2.Error) as error:
+        # Somebody else's connection until just now: ours is prepared elsewhere, or his is here.
+        code = getattr(error, "pgcode", None) or getattr(error.__cause__, "pgcode", None)
+        if code not in ("26000", "42P05") or connection.in_atomic_block:
+            raise
+        _pooled = True
+    cursor.execute(sql, values)
+
+
+def prepare(cursor: Any, sql: str, values: int, number: int) -> str:
+    """The statement's name."""
+    name = f"asked_{number}_{abs(hash(sql))}"
+    for place in range(1, values + 1):
+        sql = sql.replace("%s", f"${place}", 1)
+    cursor.execute(f"PREPARE {name} AS {sql}".replace("%", "%%") if not values else f"PREPARE {name} AS {sql}")
+    return name

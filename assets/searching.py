@@ -1,0 +1,73 @@
+"""Parts of symbols and names are found at any number of listings: by the grams of three letters that they hold.
+
+Filing a text takes as long as bringing in its record, so it is not done on that road: triggers note which listings are
+new or renamed, a row for each batch, and the reconciler files them. Until then they are looked through one by one, so
+nothing is ever missed. What the grams find is compared by its text, so nothing is found that doesn't hold the part.
+"""
+
+from __future__ import annotations
+
+import json
+from time import monotonic
+
+from django.db import connection, transaction
+
+#: More than so many matches, and a page of them is found sooner by going through the list in its order.
+FEW = 10_000
+#: Shorter parts have no gram.
+SHORTEST = 3
+SYMBOL, ANY = "l.symbol", "l.symbol || E'\\n' || l.name"
+
+BY_GRAMS = """
+SELECT l.id, l.asset_id FROM assets_listing_text filed JOIN assets_listing l ON l.id = filed.listing_id
+WHERE filed.grams @> assets_grams(%(part)s) AND {text} ILIKE %(pattern)s
+"""
+FOUND = """
+({by_grams} LIMIT {most})
+UNION
+(SELECT l.id, l.asset_id FROM (SELECT DISTINCT unnest(listing_ids) AS id FROM assets_unfiled) unfiled
+ JOIN assets_listing l ON l.id = unfiled.id WHERE {text} ILIKE %(pattern)s LIMIT {most})
+"""
+FILE = """
+WITH waiting AS (
+    DELETE FROM assets_unfiled WHERE id IN (SELECT id FROM assets_unfiled ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED)
+    RETURNING listing_ids
+)
+INSERT INTO assets_listing_text (listing_id, grams)
+SELECT l.id, assets_grams(l.symbol || E'\\n' || l.name)
+FROM (SELECT DISTINCT unnest(listing_ids) AS id FROM waiting) new JOIN assets_listing l ON l.id = new.id ORDER BY l.id
+ON CONFLICT (listing_id) DO UPDATE SET grams = excluded.grams
+"""
+
+
+def containing(part: str) -> str:
+    """The LIKE pattern of a text that contains this part."""
+    return "%" + part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def listings_with(part: str, text: str) -> list[tuple[int, int]] | None:
+    """(listing, asset) of those whose text holds the part; None when they are many, or the part is too short to say."""
+    if len(part) < SHORTEST:
+        return None
+    names = {"part": part, "pattern": containing(part)}
+    by_grams = BY_GRAMS.format(text=text)
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {by_grams}", names)
+        (plan,) = cursor.fetchone()
+        if (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]["Plan Rows"] > FEW:
+            return None
+        cursor.execute(FOUND.format(by_grams=by_grams, text=text, most=FEW + 1), names)
+        found: list[tuple[int, int]] = cursor.fetchall()
+    return found if len(found) <= FEW else None
+
+
+def file_texts(seconds: float = 5) -> int:
+    """What waited is filed, as far as it can be in that time; the number of listings. Commits by itself."""
+    end, filed = monotonic() + seconds, 0
+    while monotonic() < end:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(FILE)
+            if not cursor.rowcount:
+                break
+            filed += cursor.rowcount
+    return filed
