@@ -100,8 +100,8 @@ ASSET_DETAIL = ENVELOPE | {
     | {
         "identity": [
             evidence(ROW, "anchor", 1.0),
-            evidence(OTHER_ROW, ALIKE, 0.959, ALIKE, "supply agrees", "price agrees", "market cap agrees"),
-            evidence(OLD_ROW, ALIKE, 0.925, ALIKE, "supply agrees"),
+            evidence(OTHER_ROW, ALIKE, 0.958, ALIKE, "supply agrees", "price agrees", "market cap agrees"),
+            evidence(OLD_ROW, ALIKE, 0.924, ALIKE, "supply agrees"),
         ]
     }
 }

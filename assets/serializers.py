@@ -83,8 +83,22 @@ class PageSerializer(EnvelopeSerializer):
     previous = serializers.URLField(allow_null=True, help_text="The page's before; null in a cursor walk.")
 
 
+class Picked(serializers.Serializer):
+    """Any of these: a list's `fields` picks some."""
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields = super().get_fields()
+        for field in fields.values():
+            field.required = False
+        return fields
+
+
+class ListedRowSerializer(Picked, RowSerializer):
+    """One source's current word on one asset: all of it, or what `fields` picks."""
+
+
 class DataPageSerializer(PageSerializer):
-    data = RowSerializer(many=True)
+    data = ListedRowSerializer(many=True)
     resume = serializers.URLField(
         required=False, help_text="In a cursor walk: what to ask after it, and again and again, for what has changed."
     )
@@ -177,8 +191,12 @@ class AssetSerializer(serializers.Serializer):
     quotes = RowSerializer(many=True, help_text="Each source's word, the best-ranked source first.")
 
 
+class ListedAssetSerializer(Picked, AssetSerializer):
+    """One real-world asset: all of it, or what `fields` picks."""
+
+
 class AssetPageSerializer(PageSerializer):
-    data = AssetSerializer(many=True)
+    data = ListedAssetSerializer(many=True)
     ambiguous = serializers.BooleanField(
         required=False, help_text="With `symbol`: several assets have exactly this symbol; it names none of them."
     )

@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 
 from assets.tests.test_api_examples import world
+from cryptoetl import keys
 
 pytestmark = pytest.mark.django_db(transaction=True)  # An export sees only what is committed.
 
@@ -39,13 +40,16 @@ def curl(client: Any, command: str) -> str:
     options.add_argument("-o")
     options.add_argument("-w", default="")
     options.add_argument("-H", action="append", default=[])
+    options.add_argument("-X", default="GET")
     options.add_argument("url")
     program, *arguments = shlex.split(command)
     asked = options.parse_args(arguments)
     host, _, path = asked.url.partition("/")
     assert (program, host) == ("curl", "localhost:8000")
     headers = dict(header.split(": ", 1) for header in asked.H)
-    answer = client.get("/" + path, headers=headers, HTTP_HOST=host)
+    if headers.get("Authorization") == "Bearer $KEY":
+        headers["Authorization"] = f"Bearer {keys.make('a session', 'operate')[1]}"
+    answer = client.generic(asked.X, "/" + path, headers=headers, HTTP_HOST=host)
     told = asked.w.replace("%{http_code}", str(answer.status_code))
     told = told.replace("%{redirect_url}", f"http://{host}{answer.get('Location', '')}")
     return told if asked.o else answer.getvalue().decode() + told
@@ -76,5 +80,5 @@ def test_a_session_is_what_happens(client, command, printed):
 
 def test_there_are_sessions_of_every_kind():
     text = " ".join(command for command, _ in sessions())
-    for part in ("cursor=", "as_of=", "format=csv", "format=ndjson", "If-None-Match", "/history", "page=-1", "ids="):
+    for part in ("cursor=", "as_of=", "format=csv", "format=ndjson", "If-None-Match", "/history", "page=-1", "ids=", "POST"):
         assert part in text
