@@ -80,5 +80,15 @@ def test_a_session_is_what_happens(client, command, printed):
 
 def test_there_are_sessions_of_every_kind():
     text = " ".join(command for command, _ in sessions())
-    for part in ("cursor=", "as_of=", "format=csv", "format=ndjson", "If-None-Match", "/history", "page=-1", "ids=", "POST"):
+    for part in (
+        "cursor=",
+        "as_of=",
+        "format=csv",
+        "format=ndjson",
+        "If-None-Match",
+        "/history",
+        "page=-1",
+        "ids=",
+        "POST",
+    ):
         assert part in text
