@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
 from assets.collector import collector_paused
-from assets.evidence import CURATED, CuratedFact, Decision, Listing, decided_pairs, facts_by_key, judge
+from assets.evidence import CURATED, CuratedFact, Decision, Judge, Listing, facts_by_key
 from assets.names import Reading
 
 _CURATED_BY_KEY = facts_by_key(CURATED)
@@ -51,16 +51,18 @@ def neighbourhood(
     former: Iterable[Listing] = (),
     decisions: Iterable[Decision] = (),
     curated: Iterable[CuratedFact] = CURATED,
+    judge: Judge | None = None,
 ) -> tuple[Listing, ...]:
     """All listings whose asset can depend on the seeds: `resolve` over these decides them as over everything.
 
     Seeds are new and renamed listings, and both sides of a decision taken or undone; `former` holds what renamed or
     removed listings were before. `fetch` returns the known listings that have one of the given blocking keys; it is
-    called once per step along plausible pairs, a handful of times.
+    called once per step along plausible pairs, a handful of times. `judge` takes the place of decisions and facts.
     """
-    decided, facts = decided_pairs(decisions), facts_by_key(curated)
+    judge = judge or Judge(decisions, curated)
+    facts = judge.facts
     decided_with: dict[str, set[str]] = defaultdict(set)
-    for pair in decided:
+    for pair in judge.decided:
         for key in pair:
             decided_with[key] |= {"listing:" + other for other in pair - {key}}
     known: dict[str, tuple[Listing, frozenset[str]]] = {}
@@ -86,7 +88,7 @@ def neighbourhood(
         for listing, keys in reach:
             for key in keys:
                 for other in blocks.get(key, ()):
-                    if other.key not in inside and judge(listing, other, decided, facts):
+                    if other.key not in inside and judge(listing, other):
                         inside[other.key] = other
                         frontier.append(known[other.key])
     return tuple(inside.values())

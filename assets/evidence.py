@@ -149,6 +149,23 @@ def judge(
     return _by_likeness(a, b)
 
 
+class Judge:
+    """`judge` under these decisions and facts; what it has said of a pair it says again without looking."""
+
+    def __init__(self, decisions: Iterable[Decision] = (), curated: Iterable[CuratedFact] = CURATED) -> None:
+        self.decided = decided_pairs(decisions)
+        self.facts = facts_by_key(curated)
+        # By the objects, not by their keys: a renamed listing comes under both its names. It keeps them from being
+        # freed, so that no other gets their number.
+        self._said: dict[tuple[int, int], tuple[Verdict | None, Listing, Listing]] = {}
+
+    def __call__(self, a: Listing, b: Listing) -> Verdict | None:
+        pair = (id(a), id(b)) if id(a) < id(b) else (id(b), id(a))
+        if pair not in self._said:
+            self._said[pair] = judge(a, b, self.decided, self.facts), a, b
+        return self._said[pair][0]
+
+
 def _by_likeness(a: Listing, b: Listing) -> Verdict | None:
     ours, theirs = a.reading, b.reading
     texts = compare_texts(ours, theirs)

@@ -25,11 +25,9 @@ from assets.evidence import (
     SAME,
     CuratedFact,
     Decision,
+    Judge,
     Listing,
     Verdict,
-    decided_pairs,
-    facts_by_key,
-    judge,
     verdict,
 )
 
@@ -97,12 +95,19 @@ def _precedence(listing: Listing) -> tuple[int, str, str]:
 
 @collector_paused()
 def resolve(
-    listings: Iterable[Listing], decisions: Iterable[Decision] = (), curated: Iterable[CuratedFact] = CURATED
+    listings: Iterable[Listing],
+    decisions: Iterable[Decision] = (),
+    curated: Iterable[CuratedFact] = CURATED,
+    judge: Judge | None = None,
 ) -> Resolution:
-    """Every listing in exactly one asset, whatever the order of the arguments' items."""
+    """Every listing in exactly one asset, whatever the order of the arguments' items.
+
+    `judge` takes the place of decisions and facts.
+    """
     known = {listing.key: listing for listing in listings}
-    decided = decided_pairs(decisions)
-    links, doubts, contested = _mutual_best(_plausible_pairs(known, decided, facts_by_key(curated)), decided)
+    judge = judge or Judge(decisions, curated)
+    decided = judge.decided
+    links, doubts, contested = _mutual_best(_plausible_pairs(known, judge), decided)
     links.sort(key=_link_order)
     assets, refused = _gather(known, links, decided, contested)
 
@@ -118,13 +123,11 @@ def resolve(
     )
 
 
-def _plausible_pairs(
-    known: Mapping[str, Listing], decided: Mapping[frozenset[str], bool], facts: Mapping[str, set[str]]
-) -> Iterator[_Pair]:
+def _plausible_pairs(known: Mapping[str, Listing], judge: Judge) -> Iterator[_Pair]:
     listings = list(known.values())
     blocks: dict[str, list[int]] = defaultdict(list)
     for number, listing in enumerate(listings):
-        for key in meeting_keys(listing, facts):
+        for key in meeting_keys(listing, judge.facts):
             blocks[key].append(number)
     count = len(listings)  # a pair is one integer: hundreds of thousands of tuples would keep the collector busy
     sources = [listing.source for listing in listings]
@@ -135,14 +138,14 @@ def _plausible_pairs(
         for i, j in combinations(block, 2)
         if sources[i] != sources[j]
     }
-    numbers = {key: number for number, key in enumerate(known)} if decided else {}
-    for pair in decided:
+    numbers = {key: number for number, key in enumerate(known)} if judge.decided else {}
+    for pair in judge.decided:
         if len(pair) == 2 and pair <= numbers.keys():
             i, j = sorted(numbers[key] for key in pair)
             candidates.add(i * count + j)
     for candidate in candidates:
         i, j = divmod(candidate, count)
-        if found := judge(listings[i], listings[j], decided, facts):
+        if found := judge(listings[i], listings[j]):
             yield _Pair(listings[i], listings[j], found)
 
 

@@ -14,6 +14,7 @@ from django.db import connection
 
 from assets import filing, newcomers
 from assets.copying import array_of, array_of_numbers
+from assets.evidence import Judge
 from assets.identity import Decision, Listing, neighbourhood, resolve
 from assets.models import Source
 from assets.placement import Stored, write
@@ -139,9 +140,9 @@ def place(source: Source, records: Sequence[AssetRecord], stored: Container[str]
     ids = {seed.source_asset_id for seed in seeds}
     neighbours = Neighbours()
     former = neighbours.of_source(source, ids)
-    decisions = decided()
-    around = neighbourhood(seeds, neighbours.fetch, former=former, decisions=decisions)
-    touched = write(around, seeds, resolve(around, decisions=decisions), neighbours.stored)
+    judge = Judge(decided())
+    around = neighbourhood(seeds, neighbours.fetch, former=former, judge=judge)
+    touched = write(around, seeds, resolve(around, judge=judge), neighbours.stored)
     before = {listing.source_asset_id: filing.keys_of(listing) for listing in former}
     filing.file_again(
         [
@@ -161,9 +162,9 @@ def place_again(listing_ids: Iterable[int], decisions: Sequence[Decision] | None
     lock_identities()
     neighbours = Neighbours()
     seeds = neighbours.by_id(listing_ids)
-    decisions = decided() if decisions is None else decisions
-    around = neighbourhood(seeds, neighbours.fetch, decisions=decisions)
-    return write(around, [], resolve(around, decisions=decisions), neighbours.stored)
+    judge = Judge(decided() if decisions is None else decisions)
+    around = neighbourhood(seeds, neighbours.fetch, judge=judge)
+    return write(around, [], resolve(around, judge=judge), neighbours.stored)
 
 
 def decided() -> list[Decision]:
