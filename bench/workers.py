@@ -21,13 +21,18 @@ def measured(size: Size) -> Iterator[Result]:
     count = size.records // 2
     with provider(count) as source:
         source.warm()
-        seconds = {}
+        first, changed = {}, {}
         for workers in (1, 2, 1, 2):  # the first two warm what is to be warmed
             empty()
-            seconds[workers] = timed(lambda workers=workers: carry(workers))
+            first[workers] = timed(lambda workers=workers: carry(workers))
+            source.change_prices()
+            source.warm()
+            changed[workers] = timed(lambda workers=workers: carry(workers))
     both = 2 * count
-    yield Result("one worker, two sources", both, seconds[1])
-    yield Result("two workers, two sources", both, seconds[2], seconds[1] / seconds[2], "one worker", 1.6)
+    for what, seconds, target in (("all prices changed", changed, 1.6), ("first load", first, None)):
+        yield Result(f"one worker, two sources: {what}", both, seconds[1])
+        ratio = seconds[1] / seconds[2]
+        yield Result(f"two workers, two sources: {what}", both, seconds[2], ratio, "one worker", target)
 
 
 def carry(workers: int) -> None:
