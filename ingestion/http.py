@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import monotonic
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
 import requests
@@ -166,7 +166,7 @@ class SourceHttp:
         return answer
 
     def _url(self, path: str, params: Mapping[str, str | int] | None) -> str:
-        return requests.Request("GET", self.base_url + path, params=dict(params or {})).prepare().url or ""
+        return self.base_url + path + (f"?{urlencode(params)}" if params else "")
 
     def _send(self, url: str) -> requests.Response:
         return self.session.get(
