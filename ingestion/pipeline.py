@@ -53,7 +53,7 @@ def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
         if page.broken:
             raise Malformed(page.broken)
         stop_at(limit, stored)
-        if run.cancel_requested:
+        if Run.objects.filter(pk=run.pk, cancel_requested=True).exists():
             raise Cancelled("Cancelled by a person.")
     if not stored and not run.pages:
         nothing_new(run, lease, config.source, begun_at)
@@ -101,7 +101,7 @@ def begin_sweep(run: Run, lease: Lease) -> Checkpoint:
 #: The time of receipt is by PostgreSQL's clock: workers must agree on what waits for how long.
 STORE = """
 WITH held AS MATERIALIZED (
-    SELECT id, cancel_requested FROM ingestion_run
+    SELECT id FROM ingestion_run
     WHERE id = %(run)s AND lease_token = %(token)s AND status = 'running' FOR NO KEY UPDATE
 ), body AS (
     INSERT INTO ingestion_rawbody (sha256, text, encoding, size)
@@ -120,15 +120,12 @@ WITH held AS MATERIALIZED (
 ), counted AS (
     UPDATE ingestion_run run SET pages = pages + 1, strikes = 0, whole = %(whole)s FROM page WHERE run.id = %(run)s
 )
-SELECT page.id, held.cancel_requested FROM page, held
+SELECT id FROM page
 """
 
 
 def store_page(run: Run, lease: Lease, page: Page) -> int:
-    """The page is stored as received and the checkpoint stands after it, in one transaction. Raises LeaseLost.
-
-    The run learns whether somebody asked for it to stop.
-    """
+    """The page is stored as received and the checkpoint stands after it, in one transaction. Raises LeaseLost."""
     digest = sha256(page.body).digest()
     whole = page.cursor is None and not page.broken
     assert run.sweep is not None, "begin_sweep comes first"
@@ -171,9 +168,8 @@ def store_page(run: Run, lease: Lease, page: Page) -> int:
             stored = cursor.fetchone()
     if stored is None:
         raise LeaseLost(f"Run {run.pk} is another worker's by now.")
-    page_id, run.cancel_requested = stored
     run.pages += 1
-    return page_id
+    return stored[0]
 
 
 def nothing_new(run: Run, lease: Lease, source: Source, cursor: str | None) -> None:
