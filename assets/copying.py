@@ -50,5 +50,10 @@ def array_of_numbers(numbers: Iterable[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
+def json_of(value: object) -> str:
+    """The value as the text of a json or jsonb."""
+    return _encoder.encode(value).decode()
+
+
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

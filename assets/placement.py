@@ -10,10 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import msgspec
 from django.db import connection
 
-from assets.copying import array_of, array_of_numbers, copy_rows, stage
+from assets.copying import array_of, array_of_numbers, copy_rows, json_of, stage
 from assets.identity import Listing, Resolution, asset_id
 from assets.models import Event, Source
 
@@ -72,7 +71,7 @@ def write(
             for listing in group:
                 place = stored.get(listing.key)
                 why = resolution.reasons.get(listing.key)
-                evidence = (why.method, round(why.confidence, 3), _json(why.reasons)) if why else ("", 1, "[]")
+                evidence = (why.method, round(why.confidence, 3), json_of(why.reasons)) if why else ("", 1, "[]")
                 if place is None:
                     new.append((listing, slug, asset, evidence))
                     continue
@@ -155,7 +154,7 @@ def write_candidates(
         cursor,
         "doubting",
         "a_id bigint, b_id bigint, score numeric, reasons jsonb",
-        [(*ids, round(pair.score, 3), _json(pair.reasons)) for ids, pair in pairs.items()],
+        [(*ids, round(pair.score, 3), json_of(pair.reasons)) for ids, pair in pairs.items()],
     )
     cursor.execute(NOT_IN_DOUBT, {"ids": array_of_numbers(stored[listing.key].listing_id for listing in around)})
     if pairs:
@@ -169,10 +168,6 @@ def numbers(cursor: Any, table: str, count: int) -> list[int]:
     cursor.execute("SELECT pg_get_serial_sequence(%s, 'id')", [table])
     cursor.execute("SELECT nextval(%s::regclass) FROM generate_series(1, %s)", [*cursor.fetchone(), count])
     return [row[0] for row in cursor.fetchall()]
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 LISTING = "id, source_id, source_asset_id, asset_id, symbol, name, contracts, method, confidence, reasons"

@@ -10,11 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-import msgspec
 from django.db import connection, transaction
 
 from assets.consensus import INTERVALS_FRESH, Consensus, SourceQuote, consensus
-from assets.copying import array_of_numbers, stage
+from assets.copying import array_of_numbers, json_of, stage
 from assets.models import Source
 from assets.records import AssetRecord
 from assets.tables import stale_at
@@ -178,16 +177,12 @@ def columns(agreed: Consensus, quotes: int) -> tuple[object, ...]:
         agreed.spread_bps,
         agreed.rank,
         agreed.agreement,
-        _json(agreed.sources_used),
-        _json([{"source": source, "reason": reason} for source, reason in agreed.left_out]),
+        json_of(agreed.sources_used),
+        json_of([{"source": source, "reason": reason} for source, reason in agreed.left_out]),
         quotes,
         agreed.observed_at,
         agreed.fresh_until,
     )
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 def reprice_due(limit: int = 5000) -> int:
