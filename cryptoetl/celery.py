@@ -7,10 +7,12 @@ import sys
 from typing import Any
 
 import kombu
+import redis
 from celery import Celery
 from celery.app.amqp import AMQP
 from celery.signals import setup_logging
 from django.core.exceptions import ImproperlyConfigured
+from kombu.transport import redis as kombu_redis
 
 from cryptoetl import alive
 from ingestion import heartbeat
@@ -20,8 +22,28 @@ WAITS = {"interval_start": 1, "interval_step": 1, "interval_max": 2}
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryptoetl.settings")
 
 
+class Channel(kombu_redis.Channel):
+    """Acknowledging over a connection that was lost since is an error of the connection, from which a worker recovers.
+
+    Kombu 5.7 trips over the missing connection instead (an AttributeError), and the worker ends.
+    """
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        if self.connection is None or self.connection.client is None:
+            raise redis.ConnectionError("The connection to the broker of this channel was lost.")
+        return super()._connparams(asynchronous=asynchronous)
+
+
+class RedisTransport(kombu_redis.Transport):
+    Channel = Channel
+
+
 class Connection(kombu.Connection):
     """A broker that is back is found within two seconds: the waits between two tries don't grow to half a minute."""
+
+    def get_transport_cls(self) -> Any:
+        transport = super().get_transport_cls()
+        return RedisTransport if transport is kombu_redis.Transport else transport
 
     def ensure_connection(self, *arguments: Any, **options: Any) -> Any:
         return super().ensure_connection(*arguments, **{**WAITS, **options})
