@@ -100,8 +100,17 @@ ASSET_DETAIL = ENVELOPE | {
     | {
         "identity": [
             evidence(ROW, "anchor", 1.0),
-            evidence(OTHER_ROW, ALIKE, 0.958, ALIKE, "supply agrees", "price agrees", "market cap agrees"),
-            evidence(OLD_ROW, ALIKE, 0.924, ALIKE, "supply agrees"),
+            evidence(
+                OTHER_ROW,
+                ALIKE,
+                0.958,
+                ALIKE,
+                "supply agrees",
+                "price agrees",
+                "market cap agrees",
+                "prices less than 0.1 % apart",
+            ),
+            evidence(OLD_ROW, ALIKE, 0.924, ALIKE, "supply agrees", "prices 12 % apart, of other days"),
         ]
     }
 }

@@ -81,19 +81,26 @@ def compare(a: Figured, b: Figured) -> Comparison:
     ranks = (a.rank, b.rank) if a.rank and b.rank and cap_by is None else None
 
     supply = _supply_agrees(a, b)
-    price = same_time and price_by is not None and price_by <= PRICE_AGREES and not _pegged(a.price_usd)
+    pegged = _pegged(a.price_usd) or _pegged(b.price_usd)
+    price = same_time and price_by is not None and price_by <= PRICE_AGREES and not pegged
     cap = same_time and cap_by is not None and cap_by <= CAP_AGREES
     rank = ranks is not None and min(ranks) <= RANK_TELLS and max(ranks) <= RANK_AGREES * min(ranks)
     agree = (("supply", supply), ("price", price), ("market cap", cap), ("rank", rank))
     reasons = [f"{what} agrees" for what, agrees in agree if agrees]
 
     apart_by = Decimal(0)
+    slack = Decimal(1) if same_time else LATER_SLACK
+    if price_by is not None:
+        note = "" if same_time else ", of other days"
+        if pegged and price_by <= PRICE_AGREES:
+            note = ", near a dollar as all pegged coins"
+        reasons.append(f"prices {_distance(price_by)}{note}")
     if not supply:  # with the same odd supply another price is a stale price
-        slack = Decimal(1) if same_time else LATER_SLACK
-        for what, by, allowed in (("price", price_by, slack), ("market cap", cap_by, slack * CAP_SLACK)):
+        for by, allowed in ((price_by, slack), (cap_by, slack * CAP_SLACK)):
             if by is not None and by > APART * allowed:
                 apart_by = max(apart_by, by / allowed)
-                reasons.append(f"{what} apart by a factor of {by:,.1f}")
+        if cap_by is not None and cap_by > APART * slack * CAP_SLACK:
+            reasons.append(f"market caps {_distance(cap_by)}")
     rank_apart = False
     if ranks and not supply and max(ranks) > RANK_APART * min(ranks) and abs(ranks[0] - ranks[1]) > RANK_PLACES_APART:
         rank_apart = True
@@ -108,6 +115,14 @@ def _apart(a: Decimal | None, b: Decimal | None) -> Decimal | None:
     if a is None or b is None or a <= 0 or b <= 0:
         return None
     return max(a, b) / min(a, b)
+
+
+def _distance(by: Decimal) -> str:
+    """How far apart two figures are of which one is so many times the other, in words."""
+    if by > APART:
+        return f"apart by a factor of {by:,.1f}" if by < 1_000_000 else "apart by a factor of more than a million"
+    percent = (by - 1) * 100
+    return "less than 0.1 % apart" if percent < Decimal("0.1") else f"{percent:.{0 if percent >= 10 else 1}f} % apart"
 
 
 def _has_figures(listing: Figured) -> bool:

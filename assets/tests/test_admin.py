@@ -61,7 +61,7 @@ def test_what_was_left_out_of_a_price_is_said(browser):
 
 def test_a_listing_says_why_it_is_in_its_asset(browser, agreeing):
     shown = browser.page_of(agreeing[1])
-    assert "same symbol and name" in shown and "price agrees" in shown
+    assert "same symbol and name" in shown and "price agrees" in shown and "% apart" in shown
     assert "coingecko:bitcoin" in shown
     assert "None: the rule decides." in shown
 
@@ -117,7 +117,7 @@ def test_a_pair_in_doubt_is_shown_side_by_side_with_its_reasons(browser, doubtfu
     pair = Candidate.objects.get()
     shown = browser.page_of(pair)
     assert "coingecko:pepe" in shown and "coinpaprika:pepe-pepe" in shown
-    assert "market cap apart" in shown
+    assert "market caps apart" in shown
     assert "4,000,000,000" in shown and "4,000.00" in shown
 
 

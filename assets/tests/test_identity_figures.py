@@ -26,6 +26,35 @@ def test_a_price_near_a_dollar_is_no_likeness() -> None:
     assert not compare(gecko("a", price_usd="1.0001"), paprika("b", price_usd="0.9998")).price
 
 
+def test_a_price_near_a_dollar_is_no_likeness_whichever_of_the_two_it_is() -> None:
+    inside, outside = gecko("a", price_usd="1.02"), paprika("b", price_usd="1.06")
+    assert compare(inside, outside) == compare(outside, inside)
+    assert not compare(outside, inside).price
+
+
+@pytest.mark.parametrize(
+    ("prices", "reason"),
+    [
+        (("100", "100.4"), "prices 0.4 % apart"),
+        (("100", "100"), "prices less than 0.1 % apart"),
+        (("100", "137.2"), "prices 37 % apart"),
+        (("100", "280"), "prices 180 % apart"),
+        (("1", "90"), "prices apart by a factor of 90.0"),
+        (("1", "1e300"), "prices apart by a factor of more than a million"),
+        (("1.001", "0.999"), "prices 0.2 % apart, near a dollar as all pegged coins"),
+    ],
+)
+def test_how_far_prices_are_apart_is_said(prices: tuple[str, str], reason: str) -> None:
+    assert reason in compare(gecko("a", price_usd=prices[0]), paprika("b", price_usd=prices[1])).reasons
+
+
+def test_prices_of_other_days_are_said_to_be() -> None:
+    early = gecko("a", price_usd="100", observed_at=NOW - timedelta(days=30))
+    assert compare(early, paprika("b", price_usd="120", observed_at=NOW)).reasons == (
+        "prices 20 % apart, of other days",
+    )
+
+
 def test_a_price_of_another_day_does_not_agree() -> None:
     early = gecko("a", price_usd="100", observed_at=NOW - timedelta(days=30))
     assert not compare(early, paprika("b", price_usd="100", observed_at=NOW)).price
@@ -36,7 +65,7 @@ def test_a_price_of_another_day_does_not_agree() -> None:
 def test_prices_more_than_threefold_apart_are_a_reason_against(price: str, apart: bool) -> None:
     compared = compare(gecko("a", price_usd="1"), paprika("b", price_usd=price))
     assert bool(compared.apart_by) is apart
-    assert any("price apart" in reason for reason in compared.reasons) is apart
+    assert any("prices apart by a factor" in reason for reason in compared.reasons) is apart
 
 
 def test_after_months_only_a_price_thirtyfold_apart_is_a_reason_against() -> None:

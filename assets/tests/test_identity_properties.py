@@ -48,7 +48,9 @@ def listings(draw: st.DrawFn) -> Listing:
         draw(st.sampled_from(SYMBOLS)),
         draw(st.sampled_from(NAMES)),
         rank,
-        price_usd=draw(st.sampled_from((None, None, Decimal(5), Decimal("5.1"), Decimal(700)))),
+        price_usd=draw(
+            st.sampled_from((None, None, Decimal(5), Decimal("5.1"), Decimal(700), Decimal("1.02"), Decimal("1.06")))
+        ),
         market_cap=draw(st.sampled_from((None, None, Decimal(10**9)))),
         rank=draw(st.sampled_from((None, None, 7, 4000))),
         contracts=draw(st.sampled_from(((), (), (), ("ethereum:0xa",), ("ethereum:0xb",)))),

@@ -118,7 +118,7 @@ def test_two_sources_may_list_the_same_marked_token() -> None:
 
 def test_prices_far_apart_make_namesakes_doubtful() -> None:
     found = judged(gecko("jup", "jup", "Jupiter", price_usd="0.9"), paprika("jup", "JUP", "Jupiter", price_usd="0.01"))
-    assert (found.outcome, found.reasons) == ("doubtful", ("same symbol and name", "price apart by a factor of 90.0"))
+    assert (found.outcome, found.reasons) == ("doubtful", ("same symbol and name", "prices apart by a factor of 90.0"))
 
 
 def test_namesakes_bear_a_price_that_is_merely_stale() -> None:
