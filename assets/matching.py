@@ -92,6 +92,23 @@ class Neighbours:
     def everything(self) -> list[Listing]:
         return self._read(FACTS, [])
 
+    def around(self, seeds: Iterable[Listing], judge: Judge, former: Iterable[Listing] = ()) -> Sequence[Listing]:
+        """All that has a say in what becomes of the seeds, and all that shares an asset with any of it.
+
+        Figures move: what once led from a listing to another in its asset may lead there no more.
+        """
+        around = neighbourhood(seeds, self.fetch, former=former, judge=judge)
+        while others := self._left_behind(around):
+            around = neighbourhood((*around, *others), self.fetch, former=former, judge=judge)
+        return around
+
+    def _left_behind(self, around: Iterable[Listing]) -> list[Listing]:
+        here = [self.stored[listing.key] for listing in around if listing.key in self.stored]
+        return self._read(
+            FACTS + "WHERE listing.asset_id = ANY(%s::bigint[]) AND listing.id <> ALL(%s::bigint[])",
+            [array_of_numbers({one.asset_id for one in here}), array_of_numbers(one.listing_id for one in here)],
+        )
+
     def _read(self, sql: str, parameters: list[Any]) -> list[Listing]:
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
@@ -141,7 +158,7 @@ def place(source: Source, records: Sequence[AssetRecord], stored: Container[str]
     neighbours = Neighbours()
     former = neighbours.of_source(source, ids)
     judge = Judge(decided())
-    around = neighbourhood(seeds, neighbours.fetch, former=former, judge=judge)
+    around = neighbours.around(seeds, judge, former)
     touched = write(around, seeds, resolve(around, judge=judge), neighbours.stored)
     before = {listing.source_asset_id: filing.keys_of(listing) for listing in former}
     filing.file_again(
@@ -163,7 +180,7 @@ def place_again(listing_ids: Iterable[int], decisions: Sequence[Decision] | None
     neighbours = Neighbours()
     seeds = neighbours.by_id(listing_ids)
     judge = Judge(decided() if decisions is None else decisions)
-    around = neighbourhood(seeds, neighbours.fetch, judge=judge)
+    around = neighbours.around(seeds, judge)
     return write(around, [], resolve(around, judge=judge), neighbours.stored)
 
 

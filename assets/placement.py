@@ -206,6 +206,7 @@ AND NOT EXISTS (SELECT FROM doubting WHERE (doubting.a_id, doubting.b_id) = (can
 """
 IN_DOUBT = """
 WITH pair AS (DELETE FROM doubting RETURNING *)
-INSERT INTO assets_candidate (a_id, b_id, score, reasons) SELECT * FROM pair
+INSERT INTO assets_candidate AS candidate (a_id, b_id, score, reasons) SELECT * FROM pair
 ON CONFLICT (a_id, b_id) DO UPDATE SET score = excluded.score, reasons = excluded.reasons
+WHERE (candidate.score, candidate.reasons) IS DISTINCT FROM (excluded.score, excluded.reasons)
 """

@@ -1,16 +1,18 @@
 """How a run ends: when its fetching is over and every page of it is done, once, with the status that the facts give it.
 
 A sweep that keeps nothing, or far fewer records than the sweep before, is no success. Only a whole sweep says which
-coins are missing: the third in a row that misses one delists it.
+coins are missing: the third in a row that misses one delists it. Pairs of listings in doubt are decided again by what
+the run brought.
 """
 
 from __future__ import annotations
 
 import logging
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models.functions import Coalesce, Now
 
+from assets import doubts
 from assets.models import Source as SourceRow
 from ingestion import sweeps
 from ingestion.lease import Lease
@@ -76,7 +78,21 @@ def finish_if_done(run_id: int) -> bool:
             "rejected": run.rejected,
         },
     )
+    if run.inserted or run.updated:
+        decide_doubts_again()
     return True
+
+
+def decide_doubts_again() -> None:
+    """Not in the transaction that ends the run, which holds rows that whoever decides about identities may wait for.
+
+    What is not done here, because the database or this process fails, the next run that ends does.
+    """
+    try:
+        if decided := doubts.decide_again():
+            log.info("doubts were decided again", extra={"pairs": decided})
+    except (OperationalError, InterfaceError) as error:
+        log.warning("doubts were not decided again", extra={"error": presentable(str(error))})
 
 
 def last_id_before(run: Run) -> str:

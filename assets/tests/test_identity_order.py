@@ -171,7 +171,7 @@ def test_newcomers_cost_no_query_each() -> None:
             loaded(pages(paprika[:few], few))
         counts.append(len(queries))
     assert counts[0] <= counts[1] <= counts[0] + 4  # a step more along a chain of likenesses is a query more
-    assert counts[1] < 45
+    assert counts[1] < 48
 
 
 @pytest.mark.slow

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from django.db import connection
 
-from assets.models import Listing, PricePoint, Quote
+from assets.models import Asset, Candidate, Listing, PricePoint, Quote
+from assets.tests.factories import load, record
 from ingestion.models import RawPayload, Reject
 
 HEADER = "symbol,name,price_usd,market_cap,observed_at\n"
@@ -167,3 +170,15 @@ def test_the_bundled_sample_goes_in_labelled_as_what_it_is(ingest, settings):
     assert {moment.isoformat() for moment in Quote.objects.values_list("observed_at", flat=True)} == {
         "2026-11-01T00:00:00+00:00"
     }
+
+
+def test_a_pair_in_doubt_is_decided_when_a_sweep_brings_the_price_that_tells(ingest, file):
+    now = datetime.now(UTC).replace(microsecond=0)
+    load("coingecko", record("acehigh", "ACE", "Acehigh", at=now, price_usd="5"))
+    file.write_text(HEADER + f"HIGH,Acehigh,,,{now - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}\n")
+    ingest("csv")
+    assert (Asset.objects.count(), Candidate.objects.count()) == (2, 1)
+    file.write_text(HEADER + f"HIGH,Acehigh,5.01,,{now:%Y-%m-%dT%H:%M:%SZ}\n")
+    assert (ingest("csv").status, Candidate.objects.count()) == ("completed", 0)
+    joined = Asset.objects.get()
+    assert (joined.slug, joined.agreement) == ("acehigh", "agree")
