@@ -28,7 +28,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description="Measures ingestion and reading.")
     parser.add_argument("--size", choices=SIZES, default=os.environ.get("SIZE", "small"))
     parser.add_argument(
-        "--only", default="", help="the names of some of the parts: loads, workers, csv, crowded, history, api"
+        "--only",
+        default="",
+        help="the names of some of the parts: loads, workers, csv, crowded, identity, history, api",
     )
     options = parser.parse_args()
     servers = Throwaway()
@@ -64,7 +66,7 @@ def measured(size: Size, only: set[str]) -> Iterator[tuple[str, Result]]:
     import django
 
     django.setup()
-    from bench import api, crowded, csv_file, history, loads, workers
+    from bench import api, crowded, csv_file, history, identity, loads, workers
     from bench.database import prepare
 
     prepare()
@@ -73,6 +75,7 @@ def measured(size: Size, only: set[str]) -> Iterator[tuple[str, Result]]:
         "workers": workers,
         "csv": csv_file,
         "crowded": crowded,
+        "identity": identity,
         "history": history,
         "api": api,
     }
