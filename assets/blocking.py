@@ -22,20 +22,14 @@ def blocking_keys(listing: Listing, curated: Iterable[CuratedFact] = CURATED) ->
 
 
 def keys_of(listing: Listing, facts: Mapping[str, set[str]]) -> frozenset[str]:
-    return frozenset(("listing:" + listing.key, *meeting_keys(listing, facts)))
+    meeting = meeting_keys(listing.key, listing.reading, listing.contracts, facts)
+    return frozenset(("listing:" + listing.key, *meeting))
 
 
-def filing_keys(key: str, reading: Reading, contracts: Iterable[str]) -> list[str]:
-    """The keys under which the store finds the listing; its own name is found by other means."""
-    return _meeting_keys(key, reading, contracts, _CURATED_BY_KEY)
-
-
-def meeting_keys(listing: Listing, facts: Mapping[str, set[str]]) -> list[str]:
-    """The keys under which it meets others; one may come twice."""
-    return _meeting_keys(listing.key, listing.reading, listing.contracts, facts)
-
-
-def _meeting_keys(key: str, reading: Reading, contracts: Iterable[str], facts: Mapping[str, set[str]]) -> list[str]:
+def meeting_keys(
+    key: str, reading: Reading, contracts: Iterable[str], facts: Mapping[str, set[str]] = _CURATED_BY_KEY
+) -> list[str]:
+    """The keys under which a listing meets others; one may come twice. Its own name is found by other means."""
     keys = list(reading.keys)
     if contracts:
         keys.extend("contract:" + contract for contract in contracts)

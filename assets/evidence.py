@@ -56,6 +56,11 @@ class Listing:
             object.__setattr__(self, "_reading", Reading(self.source_asset_id, self.symbol, self.name))
         return cast(Reading, self._reading)
 
+    def read_as(self, reading: Reading) -> Listing:
+        """Itself; its texts have been taken apart before, and this is what came of it."""
+        object.__setattr__(self, "_reading", reading)
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:

@@ -7,7 +7,6 @@ it; its size (supply, market cap, rank) does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -80,7 +79,8 @@ def compare(a: Figured, b: Figured) -> Comparison:
     cap_by = _apart(a.market_cap, b.market_cap)
     ranks = (a.rank, b.rank) if a.rank and b.rank and cap_by is None else None
 
-    supply = _supply_agrees(a, b)
+    supplies = _supplies_agree(a, b)
+    supply = any(supplies)
     pegged = _pegged(a.price_usd) or _pegged(b.price_usd)
     price = same_time and price_by is not None and price_by <= PRICE_AGREES and not pegged
     cap = same_time and cap_by is not None and cap_by <= CAP_AGREES
@@ -105,8 +105,7 @@ def compare(a: Figured, b: Figured) -> Comparison:
     if ranks and not supply and max(ranks) > RANK_APART * min(ranks) and abs(ranks[0] - ranks[1]) > RANK_PLACES_APART:
         rank_apart = True
         reasons.append(f"rank {min(ranks)} and rank {max(ranks)}")
-    compared = same_time and not (price_by is None and cap_by is None)
-    compared = compared or any(by is not None for by, *_ in _supplies(a, b))
+    compared = bool(supplies) or (same_time and not (price_by is None and cap_by is None))
     return Comparison(price, supply or cap or rank, apart_by, rank_apart, compared, tuple(reasons))
 
 
@@ -126,26 +125,27 @@ def _distance(by: Decimal) -> str:
 
 
 def _has_figures(listing: Figured) -> bool:
-    figures = (listing.price_usd, listing.market_cap, listing.rank)
-    supplies = (listing.circulating_supply, listing.total_supply, listing.max_supply)
-    return any(figure is not None for figure in figures) or any(supply is not None for supply in supplies)
-
-
-def _supply_agrees(a: Figured, b: Figured) -> bool:
-    return any(
-        by is not None and by <= within and _telling(ours) and _telling(theirs)
-        for by, within, ours, theirs in _supplies(a, b)
+    return (
+        listing.price_usd is not None
+        or listing.market_cap is not None
+        or listing.rank is not None
+        or listing.circulating_supply is not None
+        or listing.total_supply is not None
+        or listing.max_supply is not None
     )
 
 
-def _supplies(a: Figured, b: Figured) -> Iterator[tuple[Decimal | None, Decimal, Decimal | None, Decimal | None]]:
-    """For each kind of supply: how many times one is the other, how many times it may be, and both."""
-    for ours, theirs, within in (
-        (a.circulating_supply, b.circulating_supply, CIRCULATING_AGREES),
-        (a.total_supply, b.total_supply, TOTAL_AGREES),
-        (a.max_supply, b.max_supply, MAX_AGREES),
-    ):
-        yield _apart(ours, theirs), within, ours, theirs
+def _supplies_agree(a: Figured, b: Figured) -> list[bool]:
+    """For each kind of supply that both say, whether it agrees and tells something."""
+    return [
+        by <= within and _telling(ours) and _telling(theirs)
+        for ours, theirs, within in (
+            (a.circulating_supply, b.circulating_supply, CIRCULATING_AGREES),
+            (a.total_supply, b.total_supply, TOTAL_AGREES),
+            (a.max_supply, b.max_supply, MAX_AGREES),
+        )
+        if (by := _apart(ours, theirs)) is not None
+    ]
 
 
 def _telling(number: Decimal | None) -> bool:

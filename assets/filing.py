@@ -9,12 +9,11 @@ from collections.abc import Collection, Iterable, Sequence
 
 from django.db import connection
 
-from assets.blocking import filing_keys
+from assets.blocking import meeting_keys
 from assets.copying import array_of_numbers, copy_rows
 from assets.evidence import Listing
 from assets.hashing import hash64
 from assets.names import Reading
-from assets.records import AssetRecord
 
 
 def key_of(text: str) -> int:
@@ -23,13 +22,12 @@ def key_of(text: str) -> int:
 
 def keys_of(listing: Listing) -> set[int]:
     """The keys under which a listing is filed."""
-    return set(map(key_of, filing_keys(listing.key, listing.reading, listing.contracts)))
+    return keys_of_texts(listing.key, listing.reading, listing.contracts)
 
 
-def keys_of_record(source: str, record: AssetRecord) -> set[int]:
-    """As `keys_of`, of the listing that the record is about."""
-    id_, symbol, name, *_, contracts = record
-    return {hash64(key.encode()) for key in filing_keys(f"{source}:{id_}", Reading(id_, symbol, name), contracts)}
+def keys_of_texts(key: str, reading: Reading, contracts: Iterable[str]) -> set[int]:
+    """As `keys_of`, of the listing of that key, name and symbol."""
+    return {key_of(text) for text in meeting_keys(key, reading, contracts)}
 
 
 def taken(keys: Iterable[int]) -> set[int]:
@@ -64,10 +62,12 @@ def file_again(rows: Sequence[tuple[int, Collection[int], Collection[int]]]) -> 
                 [[key for key, _ in gone], [listing_id for _, listing_id in gone]],
             )
         new = [(key, listing_id) for listing_id, former, keys in rows for key in set(keys).difference(former)]
+        if not new:
+            return
         cursor.execute(
             """INSERT INTO assets_listing_key (key, listing_id) SELECT * FROM unnest(%s::bigint[], %s::bigint[])
                ON CONFLICT DO NOTHING""",
-            [array_of_numbers(column) for column in zip(*new, strict=True)] if new else ["{}", "{}"],
+            [array_of_numbers(column) for column in zip(*new, strict=True)],
         )
 
 

@@ -127,7 +127,7 @@ def _plausible_pairs(known: Mapping[str, Listing], judge: Judge) -> Iterator[_Pa
     listings = list(known.values())
     blocks: dict[str, list[int]] = defaultdict(list)
     for number, listing in enumerate(listings):
-        for key in meeting_keys(listing, judge.facts):
+        for key in meeting_keys(listing.key, listing.reading, listing.contracts, judge.facts):
             blocks[key].append(number)
     count = len(listings)  # a pair is one integer: hundreds of thousands of tuples would keep the collector busy
     sources = [listing.source for listing in listings]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -17,6 +17,7 @@ from assets.copying import array_of, array_of_numbers
 from assets.evidence import Judge
 from assets.identity import Decision, Listing, neighbourhood, resolve
 from assets.models import Source
+from assets.names import Reading
 from assets.placement import Stored, write
 from assets.records import AssetRecord
 
@@ -35,9 +36,9 @@ LEFT JOIN assets_quote quote ON quote.listing_id = listing.id
 """
 
 
-def facts_of(source: Source, record: AssetRecord) -> Listing:
+def facts_of(source: Source, record: AssetRecord, reading: Reading) -> Listing:
     """The record as identity sees it."""
-    return Listing(
+    listing = Listing(
         source.slug,
         record.source_asset_id,
         record.symbol,
@@ -52,6 +53,7 @@ def facts_of(source: Source, record: AssetRecord) -> Listing:
         record.contracts,
         record.observed_at,
     )
+    return listing.read_as(reading)
 
 
 class Neighbours:
@@ -139,36 +141,44 @@ class Placed:
     """Assets to price again."""
 
 
+class _Newcomer(NamedTuple):
+    id: str
+    record: AssetRecord
+    reading: Reading
+    keys: set[int]
+
+
 def place(source: Source, records: Sequence[AssetRecord], stored: Container[str]) -> Placed:
     """Every record, one per listing, has its listing, under its present name, in the right asset.
 
     `stored`: the source_asset_ids of those that have a listing. Part of the caller's transaction.
     """
-    filed = [(record, filing.keys_of_record(source.slug, record)) for record in records]
+    read = [_read(source, record) for record in records]
     lock_identities()
-    taken = filing.taken(set().union(*(keys for _, keys in filed)))
-    alone = [
-        (record, keys) for record, keys in filed if record.source_asset_id not in stored and taken.isdisjoint(keys)
-    ]
-    added = newcomers.add(source, alone)
-    seeds = [facts_of(source, record) for record, _ in filed if record.source_asset_id not in added]
-    if not seeds:
+    taken = filing.taken(set().union(*(one.keys for one in read)))
+    alone = [one for one in read if one.id not in stored and taken.isdisjoint(one.keys)]
+    added = newcomers.add(source, [(one.record, one.keys) for one in alone])
+    others = [one for one in read if one.id not in added]
+    if not others:
         return Placed(added, set(), set())
-    ids = {seed.source_asset_id for seed in seeds}
+    seeds = [facts_of(source, one.record, one.reading) for one in others]
+    ids = {one.id for one in others}
     neighbours = Neighbours()
     former = neighbours.of_source(source, ids)
     judge = Judge(decided())
     around = neighbours.around(seeds, judge, former)
     touched = write(around, seeds, resolve(around, judge=judge), neighbours.stored)
     before = {listing.source_asset_id: filing.keys_of(listing) for listing in former}
-    filing.file_again(
-        [
-            (neighbours.stored[f"{source.slug}:{id_}"].listing_id, before.get(id_, ()), keys)
-            for (id_, *_), keys in filed
-            if id_ in ids
-        ]
-    )
+    filed = [(neighbours.stored[f"{source.slug}:{one.id}"].listing_id, one) for one in others]
+    filing.file([(number, one.keys) for number, one in filed if one.id not in before])
+    filing.file_again([(number, before[one.id], one.keys) for number, one in filed if one.id in before])
     return Placed(added, ids, touched)
+
+
+def _read(source: Source, record: AssetRecord) -> _Newcomer:
+    id_, symbol, name, *_, contracts = record
+    reading = Reading(id_, symbol, name)
+    return _Newcomer(id_, record, reading, filing.keys_of_texts(f"{source.slug}:{id_}", reading, contracts))
 
 
 def place_again(listing_ids: Iterable[int], decisions: Sequence[Decision] | None = None) -> set[int]:

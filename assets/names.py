@@ -121,6 +121,8 @@ class Reading:
 
     def _id_without_symbol(self, source_asset_id: str) -> str:
         """Compact, empty where the id does not begin with the symbol or tells no name."""
+        if self.symbol.isalnum() and not self.slug.startswith(self.symbol):
+            return ""  # as most ids
         head, _, rest = source_asset_id.partition("-")
         if compact(head) != self.symbol:
             return ""
