@@ -18,14 +18,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Context, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 THRESHOLD_PERCENT = Decimal(5)
 INTERVALS_FRESH = 3
 #: Enough digits that a mean of two recorded prices is exact.
 EXACT = Context(prec=700)
 #: A spread is a measure, not money: six digits.
-MEASURE = Context(prec=6)
+MEASURE = Context(prec=6, rounding=ROUND_HALF_UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +159,11 @@ def median(prices: Sequence[Decimal]) -> Decimal:
 
 
 def spread_bps(low: Decimal, high: Decimal) -> Decimal:
-    """(high - low) / mid, in hundredths of a percent."""
-    mid = mean(low, high)
-    return MEASURE.divide(MEASURE.multiply(high - low, Decimal(10_000)), mid) if mid else Decimal(0)
+    """(high - low) / mid, in hundredths of a percent, without zeros at its end."""
+    if low == high:
+        return Decimal(0)
+    apart, both = EXACT.subtract(high, low), EXACT.add(low, high)
+    return MEASURE.divide(EXACT.multiply(apart, Decimal(20_000)), both).normalize(MEASURE)
 
 
 def first(quotes: Sequence[SourceQuote], figure: str):  # type: ignore[no-untyped-def]

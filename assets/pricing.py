@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 
-from assets.consensus import INTERVALS_FRESH, Consensus, SourceQuote, consensus
+from assets.consensus import INTERVALS_FRESH, THRESHOLD_PERCENT, Consensus, SourceQuote, consensus
 from assets.copying import array_of_numbers, json_of, stage
 from assets.models import Source
 from assets.records import AssetRecord
@@ -29,7 +29,7 @@ FROM unnest(%s::bigint[]) AS wanted (id)
 JOIN {quotes} quote ON quote.asset_id = wanted.id
 JOIN assets_listing listing ON listing.id = quote.listing_id
 JOIN assets_source source ON source.id = quote.source_id
-ORDER BY quote.asset_id, source.identity_rank, listing.source_asset_id
+ORDER BY quote.asset_id, source.identity_rank, source.slug, listing.source_asset_id
 """
 
 
@@ -59,33 +59,62 @@ COLUMNS = tuple(TYPES)
 _OLD, _NEW = (", ".join(f"{row}.{column}" for column in COLUMNS) for row in ("asset", "new"))
 
 _STALE_AT = stale_at("quote", "source")
-#: COLUMNS of an asset whose only quote is the row `new`.
-_SINGLE = """
-    new.price_usd, new.price_usd, new.price_usd, new.market_cap, new.volume_24h, new.percent_change_24h, 0, new.rank,
-    'single', jsonb_build_array(new.slug), '[]'::jsonb, 1, new.observed_at, new.fresh_until, new.symbol, new.name
-"""
-#: Most assets have one quote, and most of these are fresh: what `assets.consensus` says of one is said here set-based.
-#: A test holds the two to each other.
-REPRICE_SINGLE = f"""
-WITH alone AS (
+#: Quotes that count, of assets that have as many in all.
+_COUNTING = f"""
     SELECT quote.asset_id, quote.price_usd, quote.market_cap, quote.volume_24h, quote.percent_change_24h, quote.rank,
-           quote.observed_at, {_STALE_AT} AS fresh_until, source.slug, listing.symbol, listing.name
+           quote.observed_at, {_STALE_AT} AS fresh_until, source.slug, source.identity_rank,
+           listing.symbol, listing.name
     FROM unnest(%(ids)s::bigint[]) AS wanted (id)
     JOIN assets_quote quote ON quote.asset_id = wanted.id
     JOIN assets_listing listing ON listing.id = quote.listing_id
     JOIN assets_source source ON source.id = quote.source_id
-    WHERE quote.price_usd IS NOT NULL AND source.enabled
-      AND listing.delisted_at IS NULL
-      AND {_STALE_AT} > %(now)s
-      AND NOT EXISTS (
-          SELECT FROM assets_quote other
-          WHERE other.asset_id = quote.asset_id AND other.listing_id <> quote.listing_id
-      )
-), priced AS (
-    UPDATE assets_asset AS asset SET ({", ".join(COLUMNS)}, changed_at) = ({_SINGLE}, clock_timestamp())
-    FROM alone new WHERE asset.id = new.asset_id AND ({_OLD}) IS DISTINCT FROM ({_SINGLE})
-)
-SELECT asset_id FROM alone
+    WHERE quote.price_usd IS NOT NULL AND source.enabled AND listing.delisted_at IS NULL AND {_STALE_AT} > %(now)s
+      AND (SELECT count(*) FROM assets_quote every WHERE every.asset_id = quote.asset_id) = %(quotes)s
+"""
+#: COLUMNS of an asset whose only quote is the row `one`.
+_SINGLE = """
+    one.price_usd, one.price_usd, one.price_usd, one.market_cap, one.volume_24h, one.percent_change_24h, 0, one.rank,
+    'single', jsonb_build_array(one.slug), '[]'::jsonb, 1, one.observed_at, one.fresh_until, one.symbol, one.name
+"""
+#: COLUMNS of an asset whose quotes are the rows `one` and `two`. A mean has the digits that it needs, a spread six.
+_PAIR = f"""
+    CASE WHEN (high - low) * 100 > low * {THRESHOLD_PERCENT} THEN NULL WHEN low = high THEN one.price_usd
+         WHEN round(mid, digits) = mid THEN round(mid, digits) ELSE mid END,
+    low, high, coalesce(one.market_cap, two.market_cap), coalesce(one.volume_24h, two.volume_24h),
+    coalesce(one.percent_change_24h, two.percent_change_24h),
+    CASE WHEN low = high THEN 0 ELSE trim_scale(round(bps, 5 - magnitude)) END,
+    coalesce(one.rank, two.rank),
+    CASE WHEN (high - low) * 100 > low * {THRESHOLD_PERCENT} THEN 'disagree' ELSE 'agree' END,
+    jsonb_build_array(one.slug, two.slug), '[]'::jsonb, 2, least(one.observed_at, two.observed_at),
+    least(one.fresh_until, two.fresh_until), one.symbol, one.name
+"""
+_AGREED = f"""
+UPDATE assets_asset asset SET ({", ".join(COLUMNS)}, changed_at) = ({_NEW}, clock_timestamp())
+FROM agreed new WHERE asset.id = new.id AND ({_OLD}) IS DISTINCT FROM ({_NEW})
+"""
+#: Most assets have one quote or two, and most of these count: what `assets.consensus` says of them is said here
+#: set-based, for quotes = 1 and 2. A test holds the two to each other.
+REPRICE_SINGLES = f"""
+WITH agreed (id, {", ".join(COLUMNS)}) AS (SELECT one.asset_id, {_SINGLE} FROM ({_COUNTING}) one), priced AS ({_AGREED})
+SELECT id FROM agreed
+"""
+REPRICE_PAIRS = f"""
+WITH counting AS MATERIALIZED ({_COUNTING}), agreed (id, {", ".join(COLUMNS)}) AS (
+    SELECT one.asset_id, {_PAIR}
+    FROM counting one
+    JOIN counting two ON two.asset_id = one.asset_id AND (two.identity_rank, two.slug) > (one.identity_rank, one.slug),
+    LATERAL (
+        SELECT least(one.price_usd, two.price_usd) AS low, greatest(one.price_usd, two.price_usd) AS high,
+               greatest(scale(one.price_usd), scale(two.price_usd)) AS digits
+    ) prices,
+    LATERAL (
+        SELECT (low + high) * 0.5 AS mid,
+               (high - low) * 20000 / nullif(low + high, 0) AS bps
+    ) measures,
+    -- A logarithm of a float is quick, and enough to count digits; below 1e-300 there are none.
+    LATERAL (SELECT floor(CASE WHEN bps > 1e-300 THEN log(bps::float8) ELSE log(bps) END)::int AS magnitude) sizes
+), priced AS ({_AGREED})
+SELECT id FROM agreed
 """
 
 REPRICING = ", ".join(["id bigint", *(f"{column} {kind}" for column, kind in TYPES.items())])
@@ -127,10 +156,13 @@ def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
             # PostgreSQL's clock: one worker's that is wrong would take fresh quotes for stale.
             cursor.execute("SELECT clock_timestamp()")
             now = cursor.fetchone()[0]
-        cursor.execute(REPRICE_SINGLE, {"ids": array, "now": now})
-        rest = sorted({*ids} - {row[0] for row in cursor.fetchall()})
+        rest = set(ids)
+        for quotes, agree in ((1, REPRICE_SINGLES), (2, REPRICE_PAIRS)):
+            if rest:
+                cursor.execute(agree, {"ids": array_of_numbers(rest), "now": now, "quotes": quotes})
+                rest.difference_update(row[0] for row in cursor.fetchall())
         if rest:
-            stage(cursor, "repricing", REPRICING, priced(rest, now))
+            stage(cursor, "repricing", REPRICING, priced(sorted(rest), now))
             cursor.execute(REPRICE)
 
 
@@ -155,7 +187,7 @@ def priced(ids: Iterable[int], now: datetime, quotes_of: str = QUOTES) -> list[t
 
 
 def of_one(source: Source, interval: timedelta, record: AssetRecord, now: datetime) -> tuple[object, ...]:
-    """COLUMNS without symbol and name of an asset with this quote alone: as in REPRICE_SINGLE."""
+    """COLUMNS without symbol and name of an asset with this quote alone: as in REPRICE_SINGLES."""
     _, _, _, at, price, market_cap, volume, change, rank, *_ = record
     stale_at = at + INTERVALS_FRESH * interval
     if price is None or not source.enabled or stale_at <= now:

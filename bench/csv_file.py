@@ -27,7 +27,7 @@ def measured(size: Size) -> Iterator[Result]:
         environment = {**os.environ, "CSV_SOURCE_PATH": str(path)}
         began = monotonic()
         most, passed = 0, []
-        with subprocess.Popen(command, env=environment) as process:
+        with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
             worker = psutil.Process(process.pid)
             while process.poll() is None:
                 most = max(most, memory(worker))

@@ -1,4 +1,4 @@
-"""A worker of the bench: `python -m bench.worker SOURCE ...` carries a run of each, one after the other."""
+"""A worker of the bench: `python -m bench.worker SOURCE ...` runs each when its standard input has ended."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ def main(slugs: list[str]) -> None:
     django.setup()
     from bench.running import run_once
 
+    print("ready", flush=True)
+    sys.stdin.read()
     for slug in slugs:
         run_once(slug)
 

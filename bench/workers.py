@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from time import perf_counter
 
 from django.conf import settings
 
 from bench.database import empty
 from bench.providing import provider
 from bench.result import Result, Size
-from bench.running import timed
 
 SOURCES = ("coingecko", "coinpaprika")
 
@@ -24,10 +24,10 @@ def measured(size: Size) -> Iterator[Result]:
         first, changed = {}, {}
         for workers in (1, 2, 1, 2):  # the first two warm what is to be warmed
             empty()
-            first[workers] = timed(lambda workers=workers: carry(workers))
+            first[workers] = carry(workers)
             source.change_prices()
             source.warm()
-            changed[workers] = timed(lambda workers=workers: carry(workers))
+            changed[workers] = carry(workers)
     both = 2 * count
     for what, seconds, target in (("all prices changed", changed, 1.6), ("first load", first, None)):
         yield Result(f"one worker, two sources: {what}", both, seconds[1])
@@ -35,8 +35,8 @@ def measured(size: Size) -> Iterator[Result]:
         yield Result(f"two workers, two sources: {what}", both, seconds[2], ratio, "one worker", target)
 
 
-def carry(workers: int) -> None:
-    """Every source once, by so many processes."""
+def carry(workers: int) -> float:
+    """Seconds that so many processes, once they are there, take for every source once."""
     environment = {
         **os.environ,
         "COINGECKO_BASE_URL": settings.COINGECKO_BASE_URL,
@@ -47,6 +47,20 @@ def carry(workers: int) -> None:
         "COINPAPRIKA_MONTHLY_CALLS": "1000000000",
     }
     shares = [SOURCES] if workers == 1 else [[slug] for slug in SOURCES]
-    processes = [subprocess.Popen([sys.executable, "-m", "bench.worker", *share], env=environment) for share in shares]
-    if any(process.wait() for process in processes):
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "bench.worker", *share],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for share in shares
+    ]
+    for process in processes:
+        process.stdout.readline()  # type: ignore[union-attr]  # it has started
+    began = perf_counter()
+    for process in processes:
+        process.stdin.close()  # type: ignore[union-attr]  # it may begin
+    if sum(process.wait() for process in processes):
         sys.exit("A worker failed.")
+    return perf_counter() - began

@@ -103,6 +103,9 @@ STORE = """
 WITH held AS MATERIALIZED (
     SELECT id FROM ingestion_run
     WHERE id = %(run)s AND lease_token = %(token)s AND status = 'running' FOR NO KEY UPDATE
+), known AS MATERIALIZED (
+    -- The lock keeps retention from it until the page holds it.
+    SELECT FROM ingestion_rawbody WHERE sha256 = %(sha256)s FOR KEY SHARE
 ), body AS (
     INSERT INTO ingestion_rawbody (sha256, text, encoding, size)
     SELECT %(sha256)s, %(text)s, %(encoding)s, %(size)s FROM held WHERE %(text)s::text IS NOT NULL
@@ -112,7 +115,7 @@ WITH held AS MATERIALIZED (
         body_id, records, received_at, state, error)
     SELECT %(run)s, %(source)s, %(sweep)s, %(number)s, %(cursor)s, %(url)s, %(status_code)s, %(headers)s, %(meta)s,
         %(sha256)s, %(records)s, now(), %(state)s, %(error)s
-    FROM held RETURNING id
+    FROM held WHERE %(text)s::text IS NOT NULL OR EXISTS (SELECT FROM known) RETURNING id
 ), moved AS (
     UPDATE ingestion_checkpoint SET cursor = %(next)s, in_sweep = %(in_sweep)s, sweep = %(sweep)s, page_id = page.id,
         run_id = %(run)s, updated_at = now()
@@ -120,7 +123,7 @@ WITH held AS MATERIALIZED (
 ), counted AS (
     UPDATE ingestion_run run SET pages = pages + 1, strikes = 0, whole = %(whole)s FROM page WHERE run.id = %(run)s
 )
-SELECT id FROM page
+SELECT (SELECT id FROM page), EXISTS (SELECT FROM held)
 """
 
 
@@ -136,40 +139,40 @@ def store_page(run: Run, lease: Lease, page: Page) -> int:
             RawPayload.objects.filter(source=run.source, sweep=run.sweep, meta__file=page.meta["file"]).update(
                 superseded=True
             )
+        values = {
+            "run": run.pk,
+            "token": lease.token,
+            "sha256": digest,
+            "text": None,
+            "encoding": None,
+            "size": len(page.body),
+            "records": page.records,
+            "source": run.source_id,
+            "sweep": run.sweep,
+            "number": run.pages + 1,
+            "cursor": page.cursor,
+            "url": page.url[:2000],
+            "status_code": page.status_code,
+            "headers": Json(dict(page.headers)),
+            "meta": Json(dict(page.meta)),
+            "state": RawPayload.State.FAILED if page.broken else RawPayload.State.STORED,
+            "error": page.broken,
+            "next": page.final_cursor if whole else page.cursor,
+            "in_sweep": not whole,
+            "whole": whole,
+        }
         with connection.cursor() as cursor:
-            # A body that is there already isn't sent again; the lock keeps retention from it until the page holds it.
-            cursor.execute("SELECT FROM ingestion_rawbody WHERE sha256 = %s FOR KEY SHARE", [digest])
-            text, encoding = (None, None) if cursor.rowcount else as_text(page.body, page.encoding)
-            cursor.execute(
-                STORE,
-                {
-                    "run": run.pk,
-                    "token": lease.token,
-                    "sha256": digest,
-                    "text": text,
-                    "encoding": encoding,
-                    "size": len(page.body),
-                    "records": page.records,
-                    "source": run.source_id,
-                    "sweep": run.sweep,
-                    "number": run.pages + 1,
-                    "cursor": page.cursor,
-                    "url": page.url[:2000],
-                    "status_code": page.status_code,
-                    "headers": Json(dict(page.headers)),
-                    "meta": Json(dict(page.meta)),
-                    "state": RawPayload.State.FAILED if page.broken else RawPayload.State.STORED,
-                    "error": page.broken,
-                    "next": page.final_cursor if whole else page.cursor,
-                    "in_sweep": not whole,
-                    "whole": whole,
-                },
-            )
-            stored = cursor.fetchone()
-    if stored is None:
+            # A body that is there already isn't sent again.
+            cursor.execute(STORE, values)
+            page_id, holding = cursor.fetchone()
+            if holding and page_id is None:
+                values["text"], values["encoding"] = as_text(page.body, page.encoding)
+                cursor.execute(STORE, values)
+                page_id, _ = cursor.fetchone()
+    if page_id is None:
         raise LeaseLost(f"Run {run.pk} is another worker's by now.")
     run.pages += 1
-    return stored[0]
+    return page_id
 
 
 def nothing_new(run: Run, lease: Lease, source: Source, cursor: str | None) -> None:
