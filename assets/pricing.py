@@ -132,7 +132,7 @@ FROM assets_asset asset
 JOIN assets_quote quote ON quote.asset_id = asset.id
 JOIN assets_source source ON source.id = quote.source_id
 JOIN assets_listing listing ON listing.id = quote.listing_id
-WHERE asset.id = ANY(%s) AND {_STALE_AT} BETWEEN asset.fresh_until AND clock_timestamp()
+WHERE asset.id = ANY(%(ids)s::bigint[]) AND {_STALE_AT} BETWEEN asset.fresh_until AND %(now)s
   AND source.enabled AND listing.missed_sweeps = 0
   AND source.last_sweep_at + {INTERVALS_FRESH} * source.interval_seconds * interval '1 second' > clock_timestamp()
 ORDER BY quote.listing_id
@@ -150,12 +150,19 @@ def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
     with connection.cursor() as cursor:
         array = array_of_numbers(ids)
         cursor.execute(
-            "SELECT id FROM assets_asset WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE", [array]
+            """SELECT min(fresh_until) FROM (
+                   SELECT fresh_until FROM assets_asset WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE
+               ) locked""",
+            [array],
         )
+        until = cursor.fetchone()[0]
         if now is None:
             # PostgreSQL's clock: one worker's that is wrong would take fresh quotes for stale.
             cursor.execute("SELECT clock_timestamp()")
             now = cursor.fetchone()[0]
+        if until is not None and until <= now:
+            # Here and not where it is due alone: another source's word may come first, and move `fresh_until` on.
+            cursor.execute(WENT_STALE, {"ids": array, "now": now})
         rest = set(ids)
         for quotes, agree in ((1, REPRICE_SINGLES), (2, REPRICE_PAIRS)):
             if rest:
@@ -222,6 +229,5 @@ def reprice_due(limit: int = 5000) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(DUE, [limit])
         ids = [row[0] for row in cursor.fetchall()]
-        cursor.execute(WENT_STALE, [ids])
         reprice(ids)
     return len(ids)

@@ -157,6 +157,22 @@ def test_a_quote_that_goes_stale_is_an_event_unless_its_source_is_silent_altoget
     assert reprice_due() == 0
 
 
+def test_a_quote_that_goes_stale_is_an_event_though_another_source_speaks_first():
+    now = datetime.now(UTC).replace(microsecond=0)
+    Source.objects.update(last_sweep_at=now, interval_seconds=600)
+    silent_since = now - timedelta(seconds=3 * 600 + 5)
+    merge("coingecko", AssetRecord("bitcoin", "BTC", "Bitcoin", silent_since, Decimal(100)))
+    merge("coinpaprika", AssetRecord("btc-bitcoin", "BTC", "Bitcoin", silent_since, Decimal(100)), page=2)
+    Event.objects.all().delete()
+    # The passing of time: when the consensus was worked out, both were news.
+    Asset.objects.update(fresh_until=now - timedelta(seconds=5))
+    merge("coinpaprika", AssetRecord("btc-bitcoin", "BTC", "Bitcoin", now, Decimal(101)), page=3)
+    assert Asset.objects.get().agreement == "single"
+    assert reprice_due() == 0
+    event = Event.objects.get()
+    assert (event.kind, event.listing.source.slug) == ("stale", "coingecko")
+
+
 def test_the_database_refuses_what_must_not_be():
     merge("coingecko", record())
     with pytest.raises(IntegrityError), transaction.atomic():
