@@ -9,11 +9,12 @@ the rows where they were. Until then `assets.history` makes those buckets from t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from time import monotonic
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 #: Whoever rolls up holds it to the end of his transaction: of two at a time one could write what he read too early.
@@ -37,6 +38,11 @@ UPSERT = f"""
 ON CONFLICT (listing_id, start) DO UPDATE SET ({", ".join(COLUMNS)}) = ({_NEW})
 WHERE ({_KEPT}) IS DISTINCT FROM ({_NEW})"""
 
+#: What the index on pages does not know yet is read from end to end by whoever looks for a page.
+SUMMARIZE = """
+SELECT brin_summarize_new_values(inhrelid) FROM pg_inherits
+WHERE inhparent = 'assets_price_point_page'::regclass AND EXISTS (SELECT FROM assets_candle_due)
+"""
 TAKE = """
 DELETE FROM assets_candle_due WHERE id IN (SELECT id FROM assets_candle_due ORDER BY id LIMIT %s) RETURNING page_id
 """
@@ -86,6 +92,7 @@ def due(source_id: int, page_ids: Iterable[int]) -> None:
 
 def roll_up(pages: int = PAGES_AT_ONCE) -> int:
     """The points of so many pages that were due are in the candles; how many pages. 0 also while another is at it."""
+    summarize_points()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
         if not cursor.fetchone()[0]:
@@ -95,6 +102,16 @@ def roll_up(pages: int = PAGES_AT_ONCE) -> int:
         if page_ids:
             make(cursor, TOUCHED_BY_PAGES, [page_ids])
     return len(page_ids)
+
+
+def summarize_points() -> None:
+    """The points of a page are quickly found. PostgreSQL sees to that by itself, but minutes after a large load."""
+    # It makes what follows quick, no more: whatever is in its way, autovacuum mostly, is left in peace. One that is
+    # waited for longer than `deadlock_timeout` would be cancelled.
+    with suppress(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '100ms'")
+        cursor.execute(SUMMARIZE)
+        cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
 
 
 def catch_up(seconds: float = 60.0) -> int:

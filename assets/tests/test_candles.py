@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import psycopg2
 import pytest
 from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
@@ -294,3 +296,44 @@ def test_points_of_a_transaction_that_has_not_ended_stay_due():
     assert kept() == [("01 12", 5, 5, 5, 5, 1)]
     assert candles.roll_up() == 1
     assert kept() == [("01 12", 5, 9, 5, 9, 2)]
+
+
+def unsummarized() -> int:
+    """Ranges of the points' blocks that the index on their pages knows nothing of; now it does."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sum(brin_summarize_new_values(inhrelid)) FROM pg_inherits"
+            " WHERE inhparent = 'assets_price_point_page'::regclass"
+        )
+        return cursor.fetchone()[0]
+
+
+def many_points() -> None:
+    """A page is due behind a large load; some 40 ranges."""
+    observe(0, "5")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO assets_price_point (listing_id, observed_at, price_usd, page_id)
+               SELECT 1000000 + n, %s, n, 7 FROM generate_series(1, 50000) n""",
+            [NOON],
+        )
+
+
+@pytest.mark.django_db
+def test_the_points_of_a_page_are_quickly_found_right_after_a_large_load():
+    many_points()
+    candles.roll_up()
+    assert unsummarized() == 0
+    assert candles.roll_up() == 0, "nothing is due, and nothing looked for"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_at_the_points_is_not_disturbed():
+    many_points()
+    with closing(psycopg2.connect(**connection.get_connection_params())) as other, other.cursor() as cursor:
+        cursor.execute("LOCK assets_price_point_2026_10 IN SHARE UPDATE EXCLUSIVE MODE")
+        assert candles.roll_up() == 1
+        assert kept() == [("01 12", 5, 5, 5, 5, 1)]
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW lock_timeout")
+        assert cursor.fetchone() == ("0",)
