@@ -13,11 +13,10 @@ from django.db import connection
 from assets import filing, pricing
 from assets.copying import array_of, copy_rows
 from assets.models import Source
-from assets.placement import numbers
+from assets.placement import LISTING, numbers
 from assets.records import AssetRecord
 
 ASSET = f"id, slug, {', '.join(pricing.COLUMNS)}"
-LISTING = "id, source_id, source_asset_id, asset_id, symbol, name, contracts, method"
 
 
 def add(source: Source, newcomers: Sequence[tuple[AssetRecord, Collection[int]]]) -> dict[str, tuple[int, int]]:

@@ -140,7 +140,7 @@ def write_listings(
         contracts = array_of(listing.contracts)
         source = sources[listing.source]
         rows.append((id_, source, listing.source_asset_id, asset, listing.symbol, listing.name, contracts, *evidence))
-    copy_rows(cursor, f"assets_listing ({LISTING})", rows)
+    copy_rows(cursor, f"assets_listing ({LISTING}, confidence, reasons)", rows)
 
 
 def write_candidates(
@@ -170,7 +170,7 @@ def numbers(cursor: Any, table: str, count: int) -> list[int]:
     return [row[0] for row in cursor.fetchall()]
 
 
-LISTING = "id, source_id, source_asset_id, asset_id, symbol, name, contracts, method, confidence, reasons"
+LISTING = "id, source_id, source_asset_id, asset_id, symbol, name, contracts, method"
 RECALL = """
 UPDATE assets_asset asset SET slug = new.slug, changed_at = clock_timestamp()
 FROM unnest(%s::bigint[], %s::text[]) new (id, slug) WHERE asset.id = new.id
