@@ -106,9 +106,8 @@ ASSET_DETAIL = ENVELOPE | {
                 0.958,
                 ALIKE,
                 "supply agrees",
-                "price agrees",
+                "prices agree, less than 0.1 % apart",
                 "market cap agrees",
-                "prices less than 0.1 % apart",
             ),
             evidence(OLD_ROW, ALIKE, 0.924, ALIKE, "supply agrees", "prices 12 % apart, of other days"),
         ]

@@ -85,16 +85,16 @@ def compare(a: Figured, b: Figured) -> Comparison:
     price = same_time and price_by is not None and price_by <= PRICE_AGREES and not pegged
     cap = same_time and cap_by is not None and cap_by <= CAP_AGREES
     rank = ranks is not None and min(ranks) <= RANK_TELLS and max(ranks) <= RANK_AGREES * min(ranks)
-    agree = (("supply", supply), ("price", price), ("market cap", cap), ("rank", rank))
-    reasons = [f"{what} agrees" for what, agrees in agree if agrees]
-
-    apart_by = Decimal(0)
-    slack = Decimal(1) if same_time else LATER_SLACK
+    reasons = ["supply agrees"] if supply else []
     if price_by is not None:
         note = "" if same_time else ", of other days"
         if pegged and price_by <= PRICE_AGREES:
             note = ", near a dollar as all pegged coins"
-        reasons.append(f"prices {_distance(price_by)}{note}")
+        reasons.append(f"prices {'agree, ' if price else ''}{_distance(price_by)}{note}")
+    reasons += [f"{what} agrees" for what, agrees in (("market cap", cap), ("rank", rank)) if agrees]
+
+    apart_by = Decimal(0)
+    slack = Decimal(1) if same_time else LATER_SLACK
     if not supply:  # with the same odd supply another price is a stale price
         for by, allowed in ((price_by, slack), (cap_by, slack * CAP_SLACK)):
             if by is not None and by > APART * allowed:
