@@ -88,7 +88,8 @@ def quick_flush() -> Iterator[None]:
     patch.undo()
 
 
-#: Rows of small tables are deleted, which takes a tenth of the time that new files take; what grew large is truncated.
+#: Rows of small tables are deleted, which takes a tenth of the time that new files take; what grew large is truncated,
+#: as rows that are gone would still be looked at.
 #: What `migrate` and the installed sources left is copied from where the first call put it.
 EMPTY = """
 DO $$
@@ -106,7 +107,7 @@ DECLARE
     filled boolean;
 BEGIN
     SET LOCAL session_replication_role = replica;  -- no trigger, no foreign key
-    IF size > 12000000 THEN
+    IF size > 3000000 THEN
         EXECUTE 'TRUNCATE ' || array_to_string(names, ', ') || ' CASCADE';
     ELSE
         FOREACH name IN ARRAY names LOOP

@@ -16,9 +16,3 @@ def alive(timeout: float = 1.0) -> dict[str, tuple[str, ...]]:
         for name, queues in sorted(answers.items())
         if isinstance(queues, list)
     }
-
-
-def beat_answers(timeout: float = 1.0) -> bool:
-    """Beat is alive and its clock ticks: it answers a ping only then."""
-    replies = current_app.control.ping(timeout=timeout) or []
-    return any(name.startswith("celerybeat@") for reply in replies for name in reply)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from random import Random
@@ -101,10 +101,13 @@ def test_two_quotes_are_priced_as_the_rule_says():
     load("csv", record("third", "T2", "Token 2", at=now, price_usd="1"))
     Listing.objects.filter(source_asset_id="coinpaprika-3").update(delisted_at=now, missed_sweeps=3)
     # Prices that are far apart may keep names of their own apart; here it is about the price.
-    for number in range(len(prices_of)):
-        of = Listing.objects.filter(symbol=f"T{number}")
-        of.update(asset=of[0].asset)
-        Quote.objects.filter(listing__symbol=f"T{number}").update(asset=of[0].asset)
+    of_symbol = defaultdict(list)
+    for symbol, listing_id, asset_id in Listing.objects.order_by("pk").values_list("symbol", "pk", "asset"):
+        of_symbol[symbol].append((listing_id, asset_id))
+    for pairs_of in of_symbol.values():
+        ids, (asset, *_) = zip(*pairs_of, strict=True)
+        Listing.objects.filter(pk__in=ids).update(asset=asset)
+        Quote.objects.filter(pk__in=ids).update(asset=asset)
     wanted = list(Quote.objects.order_by("asset").values_list("asset", flat=True).distinct())
     Asset.objects.update(price_usd=Decimal(99), agreement="median", quotes_count=7, symbol="?")
     pricing.reprice(wanted, now)
