@@ -259,7 +259,7 @@ def address(request: Any, sent: Sequence[tuple[str, str]], changes: Mapping[str,
     """The absolute address of this list with some parameters changed (None: left out)."""
     query = [(name, value) for name, value in sent if name not in changes]
     query += [(name, str(value)) for name, value in changes.items() if value is not None]
-    return str(request.build_absolute_uri(request.path + ("?" + urlencode(query) if query else "")))
+    return f"{request.scheme}://{request.get_host()}{request.path}" + ("?" + urlencode(query) if query else "")
 
 
 def neighbours(

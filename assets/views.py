@@ -11,7 +11,6 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from assets import filters, selectors, unified
 from assets.errors import Invalid
@@ -58,7 +57,7 @@ class ListReading(Reading):
             **more,
         }
         rest = to_json([total, page, here.size, following, before, {**more, "resume": None}])
-        return self.conditional(request, content, [*rows.texts, rest], rows.modified, rows.due)
+        return self.conditional(request, content, [rows.text, rest], rows.modified, rows.due)
 
 
 def past(asked: Asked) -> datetime | None:
@@ -179,7 +178,7 @@ class OfAsset(Reading):
     leads_elsewhere = True
     path_parameters: ClassVar = {"asset_id": "The asset's id, as /assets shows it; `source:id` leads to it."}
 
-    def found(self, request: Request, asset_id: str, rest: str = "") -> int | Response:
+    def found(self, request: Request, asset_id: str, rest: str = "") -> int | HttpResponse:
         """The asset's key, or the redirect to its present address. Raises NotFound."""
         if "\0" in asset_id or "\ufffd" in asset_id:
             raise Invalid({"asset_id": "holds a NUL byte" if "\0" in asset_id else "is not UTF-8"})
@@ -207,7 +206,7 @@ class AssetDetail(OfAsset):
     def get(self, request: Request, asset_id: str) -> HttpResponse:
         self.asked(request)
         key = self.found(request, asset_id)
-        if isinstance(key, Response):
+        if not isinstance(key, int):
             return key
         shown = unified.asset(key, unified.Wanted(with_identity=True))
         if shown is None:
