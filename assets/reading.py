@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.urls import path
 from django.urls.resolvers import URLPattern
@@ -112,7 +113,9 @@ class Reading(APIView):
         response["ETag"] = tag
         left = int((due - datetime.now(UTC)).total_seconds()) if due is not None else 0
         kept = left > 0 and request.accepted_renderer.format == "json"
-        response["Cache-Control"] = f"public, max-age={left}" if kept else "public, no-cache"
+        # What takes a key to read, no cache between keeps for those who have none.
+        whose = "private" if settings.API_KEY_REQUIRED else "public"
+        response["Cache-Control"] = f"{whose}, max-age={left}" if kept else f"{whose}, no-cache"
         if modified is not None:
             response["Last-Modified"] = http_date(modified.timestamp())
         return response
