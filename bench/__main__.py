@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description="Measures ingestion and reading.")
     parser.add_argument("--size", choices=SIZES, default=os.environ.get("SIZE", "small"))
     parser.add_argument(
-        "--only", default="", help="the names of some of the parts: loads, workers, csv, crowded, history, api"
+        "--only", default="", help="the names of some of the parts: loads, workers, csv, crowded, history, api, beside"
     )
     options = parser.parse_args()
     servers = Throwaway()
@@ -41,7 +41,7 @@ def main() -> None:
             if not results:
                 print(f"{'what':<58} {'records':>10} {'seconds':>8} {'a second':>9}   ratio")
             results.append(result)
-            if name != "api":
+            if name not in ("api", "beside"):
                 loaded.append(result)
             print(line(result), flush=True)
     finally:
@@ -64,7 +64,7 @@ def measured(size: Size, only: set[str]) -> Iterator[tuple[str, Result]]:
     import django
 
     django.setup()
-    from bench import api, crowded, csv_file, history, loads, workers
+    from bench import api, beside, crowded, csv_file, history, loads, workers
     from bench.database import prepare
 
     prepare()
@@ -75,6 +75,7 @@ def measured(size: Size, only: set[str]) -> Iterator[tuple[str, Result]]:
         "crowded": crowded,
         "history": history,
         "api": api,
+        "beside": beside,
     }
     for name, part in parts.items():
         if not only or name in only:
