@@ -144,8 +144,8 @@ def reckoned(asset_ids: Sequence[int], wanted: Wanted) -> dict[int, str]:
         return {row[1]: row[0] for row in cursor.fetchall()}
 
 
-def asset(asset_id: int, wanted: Wanted) -> tuple[orjson.Fragment, Rows] | None:
-    """(JSON, its page) of one asset, with the evidence of its identity."""
-    keys = "SELECT id AS key, 0 AS sort_value, 0 AS phase FROM assets_asset WHERE id = %s"
+def asset(asset_id: str, wanted: Wanted) -> tuple[orjson.Fragment, Rows] | None:
+    """(JSON, its page) of the asset with that present id."""
+    keys = "SELECT id AS key, 0 AS sort_value, 0 AS phase FROM assets_asset WHERE slug = %s"
     rows = fetch_current(keys, [asset_id], "page.key", Place("id", False, 1), wanted, Facts(), steady=True)
     return (orjson.Fragment(rows.text), rows) if rows.count else None
