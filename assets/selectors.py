@@ -10,9 +10,10 @@ from typing import Any
 import orjson
 from django.db import connection
 
-from assets import filters, pagination, prepared, tally
-from assets.pagination import DEEP, After, Place
+from assets import filters, prepared, seeking, tally
+from assets.pagination import After, Place
 from assets.parameters import Asked
+from assets.seeking import DEEP
 from assets.tables import DATA, Condition, Table, stale
 
 #: When the next run is due, as far as the last whole sweeps tell: until then nothing changes by itself.
@@ -66,7 +67,7 @@ def data_page(
     where, values, needs = filters.where(found)
     deep = place.offset > DEEP
     ending = tally.from_the_end(table, found, place.offset) if deep else 0
-    page, bound = pagination.page_of(table, place, where, values, needs, keys_alone=deep, total=ending)
+    page, bound = seeking.page_of(table, place, where, values, needs, keys_alone=deep, total=ending)
     rows, _ = fetch(
         f"""
         WITH page AS ({page})
@@ -74,7 +75,7 @@ def data_page(
                false AS due
         FROM {f"page JOIN {table.source} ON q.listing_id = key" if deep else "page q"} {table.all_joined}
         CROSS JOIN LATERAL (SELECT {table.shown(names)}) shown
-        ORDER BY {pagination.page_order(place, "page" if deep else "q")}""",
+        ORDER BY {seeking.page_order(place, "page" if deep else "q")}""",
         bound,
         place,
         facts,

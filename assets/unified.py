@@ -15,9 +15,10 @@ import msgspec
 import orjson
 from django.db import connection
 
-from assets import filters, pagination, tally
-from assets.pagination import DEEP, Place
+from assets import filters, seeking, tally
+from assets.pagination import Place
 from assets.pricing import COLUMNS, TYPES, priced, quotes_sql
+from assets.seeking import DEEP
 from assets.selectors import Facts, Rows, epoch, fetch
 from assets.tables import ASSETS, DATA, QUOTES_THEN, Condition, Table, data_table, iso, literal
 
@@ -90,16 +91,16 @@ def assets_page(place: Place, found: Sequence[Condition], wanted: Wanted, facts:
     """Rows of /assets."""
     where, values, needs = filters.where(found)
     ending = tally.from_the_end(ASSETS, found, place.offset) if place.offset > DEEP else 0
-    keys, bound = pagination.page_of(ASSETS, place, where, values, needs, keys_alone=True, total=ending)
+    keys, bound = seeking.page_of(ASSETS, place, where, values, needs, keys_alone=True, total=ending)
     if wanted.as_of is not None:
         return page_then(keys, bound, place, wanted, facts)
-    return fetch_current(keys, bound, pagination.page_order(place), place, wanted, facts)
+    return fetch_current(keys, bound, seeking.page_order(place), place, wanted, facts)
 
 
 def page_then(keys: str, bound: Sequence[Any], place: Place, wanted: Wanted, facts: Facts) -> Rows:
     """The page with every consensus reckoned from the quotes of then."""
     sql = f"""WITH page AS ({keys}) SELECT 'null' AS text, page.key, page.sort_value::text, NULL::float8 AS modified,
-              true AS due FROM page ORDER BY {pagination.page_order(place)}"""
+              true AS due FROM page ORDER BY {seeking.page_order(place)}"""
     rows, due = fetch(sql, bound, place, facts)
     replace(rows, due, wanted)
     return rows
