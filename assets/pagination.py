@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 
 import orjson
 from django.conf import settings
+from django.utils.encoding import escape_uri_path
 
 from assets.errors import Invalid
 from assets.parameters import Asked, Parameter, choice, text, whole
@@ -142,7 +143,8 @@ def address(request: Any, sent: Sequence[tuple[str, str]], changes: Mapping[str,
     """The absolute address of this list with some parameters changed (None: left out)."""
     query = [(name, value) for name, value in sent if name not in changes]
     query += [(name, str(value)) for name, value in changes.items() if value is not None]
-    return f"{request.scheme}://{request.get_host()}{request.path}" + ("?" + urlencode(query) if query else "")
+    here = f"{request.scheme}://{request.get_host()}{escape_uri_path(request.path)}"
+    return f"{here}?{urlencode(query)}" if query else here
 
 
 def neighbours(
