@@ -212,10 +212,12 @@ def test_a_fault_of_ours_shows_no_traceback(client, monkeypatch):
 @pytest.mark.django_db
 def test_other_origins_read_only_when_a_setting_names_them(client, settings):
     origin = {"Origin": "https://app.example.org"}
-    assert "Access-Control-Allow-Origin" not in client.get("/data", headers=origin)
+    answer = client.get("/data", headers=origin)
+    assert "Access-Control-Allow-Origin" not in answer
+    assert "origin" not in answer["Vary"].lower(), "it is the same for all of them, and caches keep one"
     settings.CORS_ALLOWED_ORIGINS = ["https://app.example.org"]
     answer = client.get("/data", headers=origin)
-    assert answer["Access-Control-Allow-Origin"] == "https://app.example.org"
+    assert answer["Access-Control-Allow-Origin"] == "https://app.example.org" and "origin" in answer["Vary"]
     assert "etag" in answer["Access-Control-Expose-Headers"] and "Access-Control-Allow-Credentials" not in answer
     asked = client.options(
         "/sources/csv/runs",
