@@ -1,9 +1,9 @@
 """Quotes that changed, in the order of commits and from any point on: what /stream tells, read from PostgreSQL.
 
-A position is the oldest transaction that was still writing, and the time since which it did. What is told lies between
-two positions: rows of transactions (`Quote.changed_in`) that had not ended at the first and had at the second. So what
-is committed late is not missed and nothing is told twice, whatever the clock says; the time only tells how old a
-position is. The price: a change waits until every transaction that began to write before it has ended.
+A position is the oldest transaction that was still writing, and the time. What is told lies between two positions: rows
+of transactions (`Quote.changed_in`) that had not ended at the first and had at the second. So what is committed late is
+not missed and nothing is told twice, whatever the clock says; the time only tells how old a position is. The price: a
+change waits until every transaction that began to write before it has ended.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ PIECE = 500
 KEPT = 3600
 TEXT = re.compile(r"(\d{1,19})-(\d{1,16})", re.ASCII)
 
-SINCE = """
-    SELECT extract(epoch FROM least(min(xact_start), clock_timestamp())) * 1000000
-    FROM pg_stat_activity WHERE backend_xid IS NOT NULL
+NOW = """
+    SELECT pg_snapshot_xmin(now)::text, pg_snapshot_xmax(now)::text, extract(epoch FROM clock_timestamp()) * 1000000
+    FROM pg_current_snapshot() AS now
 """
-NOW = "SELECT pg_snapshot_xmin(now)::text, pg_snapshot_xmax(now)::text FROM pg_current_snapshot() AS now"
 CHANGED = f"""
     SELECT q.changed_in::text, q.listing_id, s.slug, a.slug,
            (SELECT row_to_json(shown)::text FROM (SELECT {DATA.shown()}) shown)
@@ -46,11 +45,11 @@ class Position:
 
     oldest: int
     """The oldest transaction that was writing; all before it had ended."""
-    since: int
-    """Microseconds of the epoch: it wrote nothing before."""
+    at: int
+    """Microseconds of the epoch."""
 
     def __str__(self) -> str:
-        return f"{self.oldest}-{self.since}"
+        return f"{self.oldest}-{self.at}"
 
     @classmethod
     def read(cls, text: str) -> Position:
@@ -62,7 +61,7 @@ class Position:
 
     def leads_to(self, now: Position) -> bool:
         """Whether what happened until `now` can be read: it is not too old, and of this database."""
-        return 0 <= now.oldest - self.oldest < 2**31 and now.since - self.since < KEPT * 1_000_000
+        return 0 <= now.oldest - self.oldest < 2**31 and now.at - self.at < KEPT * 1_000_000
 
 
 class Change(NamedTuple):
@@ -109,13 +108,9 @@ class Changes:
     def position(self) -> tuple[Position, bool]:
         """Where things stand, and whether nobody is writing."""
         with self.connection.cursor() as cursor:
-            # As the owner: a reader would not see since when the writers write. First since when, then who: one who
-            # begins in between is later than both.
-            cursor.execute(SINCE)
-            since = int(cursor.fetchone()[0])
             cursor.execute(NOW)
-            oldest, following = map(int, cursor.fetchone())
-        return Position(oldest, since), oldest == following
+            oldest, following, at = map(int, cursor.fetchone())
+        return Position(oldest, at), oldest == following
 
     def between(
         self, after: Position, until: Position, last: tuple[str, int] | None

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import orjson
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from assets import history
 from assets.examples import CANDLES, POINTS
@@ -41,7 +40,7 @@ class AssetHistory(OfAsset):
     def get(self, request: Request, asset_id: str) -> HttpResponseBase:
         asked = self.asked(request)
         key = self.found(request, asset_id, "/history")
-        if isinstance(key, Response):
+        if not isinstance(key, int):
             return key
         window = history.window(asked)
         series = history.series_of(key, window.source)

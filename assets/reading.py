@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import blake2b
 from time import perf_counter
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.urls import path
 from django.urls.resolvers import URLPattern
@@ -21,10 +21,12 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from xxhash import xxh3_128
 
 from assets.errors import Invalid
 from assets.parameters import Asked, Parameter, read
 from assets.reader import reading
+from assets.renderers import JSONRenderer
 
 
 class Negotiation(DefaultContentNegotiation):
@@ -36,6 +38,10 @@ class Negotiation(DefaultContentNegotiation):
         renderers = list(renderers)
         wanted = request.query_params.get("format")
         if wanted is None:
+            first = renderers[0]
+            # What programs send: nothing to weigh up.
+            if request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", first.media_type):
+                return first, first.media_type
             return super().select_renderer(request, renderers, format_suffix)
         for renderer in renderers:
             if renderer.format == wanted:
@@ -71,9 +77,13 @@ class Reading(APIView):
         """The caller's parameters. Raises Invalid."""
         return read(request.META.get("QUERY_STRING", "").encode("latin-1", "replace"), self.parameters)
 
-    def answer(self, request: Request, content: Mapping[str, Any], status: int = 200) -> Response:
+    def answer(self, request: Request, content: Mapping[str, Any], status: int = 200) -> HttpResponse:
         """The envelope: who asked, how long it took, and the content."""
-        return Response({"request_id": id_of(request), "api_latency_ms": latency_ms(request), **content}, status)
+        envelope = {"request_id": id_of(request), "api_latency_ms": latency_ms(request), **content}
+        renderer = request.accepted_renderer
+        if isinstance(renderer, JSONRenderer):
+            return HttpResponse(renderer.render(envelope), status=status, content_type=renderer.media_type)
+        return Response(envelope, status)
 
     def conditional(
         self,
@@ -89,11 +99,12 @@ class Reading(APIView):
         and latency differ from answer to answer. It may be kept until the next run is due, by programs: a person who
         asks for a run looks at its page right after.
         """
-        shown = [request.accepted_renderer.format, *parts]
-        data = b"\0".join(part if isinstance(part, bytes) else part.encode() for part in shown)
-        tag = f'W/"{blake2b(data, digest_size=16).hexdigest()}"'
+        data = xxh3_128()
+        for part in (request.accepted_renderer.format, *parts):
+            data.update(part if isinstance(part, bytes) else part.encode())
+            data.update(b"\0")
+        tag = f'W/"{data.hexdigest()}"'
         sent = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
-        response: HttpResponse
         if sent == ["*"] or tag in (known if known.startswith("W/") else f"W/{known}" for known in sent):
             response = HttpResponse(status=304)
             del response["Content-Type"]
@@ -102,7 +113,9 @@ class Reading(APIView):
         response["ETag"] = tag
         left = int((due - datetime.now(UTC)).total_seconds()) if due is not None else 0
         kept = left > 0 and request.accepted_renderer.format == "json"
-        response["Cache-Control"] = f"public, max-age={left}" if kept else "public, no-cache"
+        # What takes a key to read, no cache between keeps for those who have none.
+        whose = "private" if settings.API_KEY_REQUIRED else "public"
+        response["Cache-Control"] = f"{whose}, max-age={left}" if kept else f"{whose}, no-cache"
         if modified is not None:
             response["Last-Modified"] = http_date(modified.timestamp())
         return response

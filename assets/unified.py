@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import orjson
 from django.db import connection
 
-from assets import filters, pagination, tally
-from assets.pagination import DEEP, Place
+from assets import filters, seeking, tally
+from assets.pagination import Place
 from assets.pricing import COLUMNS, TYPES, priced, quotes_sql
+from assets.seeking import DEEP
 from assets.selectors import Facts, Rows, epoch, fetch
 from assets.tables import ASSETS, DATA, QUOTES_THEN, Condition, Table, data_table, iso, literal
 
@@ -65,13 +67,13 @@ class Wanted:
     def columns(self) -> str:
         return ASSETS.shown(self.names) + ("," + IDENTITY if self.with_identity else "")
 
-    def sql(self, keys: str, asset: str, order: str, facts: Facts) -> str:
-        """SQL of assets as (JSON, key, sort value, time of change, whether a quote went stale since, facts)."""
+    def sql(self, keys: str, asset: str, order: str) -> str:
+        """SQL of assets, as `selectors.fetch` takes them; due is one of which a quote went stale since."""
         data = DATA if self.as_of is None else data_table(self.as_of)
         return f"""
         WITH page AS ({keys})
-        SELECT row_to_json(shown)::text, page.key, page.sort_value::text,
-               {epoch("greatest(a.changed_at, quoted.modified)")}, a.fresh_until <= now(), {facts.sql}
+        SELECT row_to_json(shown)::text AS text, page.key, page.sort_value::text,
+               {epoch("greatest(a.changed_at, quoted.modified)")} AS modified, a.fresh_until <= now() AS due
         FROM page JOIN {asset} {quoted(data)} CROSS JOIN LATERAL (SELECT {self.columns}) shown ORDER BY {order}"""
 
 
@@ -89,20 +91,18 @@ def assets_page(place: Place, found: Sequence[Condition], wanted: Wanted, facts:
     """Rows of /assets."""
     where, values, needs = filters.where(found)
     ending = tally.from_the_end(ASSETS, found, place.offset) if place.offset > DEEP else 0
-    keys, bound = pagination.page_of(ASSETS, place, where, values, needs, keys_alone=True, total=ending)
+    keys, bound = seeking.page_of(ASSETS, place, where, values, needs, keys_alone=True, total=ending)
     if wanted.as_of is not None:
         return page_then(keys, bound, place, wanted, facts)
-    return fetch_current(keys, bound, pagination.page_order(place), place, wanted, facts)
+    return fetch_current(keys, bound, seeking.page_order(place), place, wanted, facts)
 
 
 def page_then(keys: str, bound: Sequence[Any], place: Place, wanted: Wanted, facts: Facts) -> Rows:
     """The page with every consensus reckoned from the quotes of then."""
-    sql = f"""WITH page AS ({keys}) SELECT '', page.key, page.sort_value::text, NULL, true, {facts.sql} FROM page
-              ORDER BY {pagination.page_order(place)}"""
+    sql = f"""WITH page AS ({keys}) SELECT 'null' AS text, page.key, page.sort_value::text, NULL::float8 AS modified,
+              true AS due FROM page ORDER BY {seeking.page_order(place)}"""
     rows, due = fetch(sql, bound, place, facts)
-    known = reckoned([key for key, _ in due], wanted)
-    for key, position in due:
-        rows.texts[position] = known[key]
+    replace(rows, due, wanted)
     return rows
 
 
@@ -110,13 +110,20 @@ def fetch_current(
     keys: str, bound: Sequence[Any], order: str, place: Place, wanted: Wanted, facts: Facts, steady: bool = False
 ) -> Rows:
     """The page, with every consensus as it is now."""
-    rows, due = fetch(wanted.sql(keys, NOW_STORED, order, facts), bound, place, facts, steady)
-    if due:
-        again = reckoned([key for key, _ in due], wanted)
-        for key, position in due:
-            if key in again:
-                rows.texts[position] = again[key]
+    rows, due = fetch(wanted.sql(keys, NOW_STORED, order), bound, place, facts, steady)
+    replace(rows, due, wanted)
     return rows
+
+
+def replace(rows: Rows, due: Sequence[tuple[int, int]], wanted: Wanted) -> None:
+    """Those of the page that are due are reckoned again."""
+    if not due:
+        return
+    texts = [bytes(row).decode() for row in msgspec.json.decode(f"[{rows.text}]", type=list[msgspec.Raw])]
+    again = reckoned([key for key, _ in due], wanted)
+    for key, position in due:
+        texts[position] = again.get(key, texts[position])
+    rows.text = ",".join(texts)
 
 
 def reckoned(asset_ids: Sequence[int], wanted: Wanted) -> dict[int, str]:
@@ -134,12 +141,12 @@ def reckoned(asset_ids: Sequence[int], wanted: Wanted) -> dict[int, str]:
         values = b", ".join(cursor.cursor.mogrify(marks, row) for row in figures).decode()
         keys = "SELECT unnest(%s::bigint[]) AS key, 0 AS sort_value, 0 AS phase"
         asset = RECKONED.replace("%s", values.replace("%", "%%"))
-        cursor.execute(wanted.sql(keys, asset, "page.key", Facts()), [[row[0] for row in figures]])
+        cursor.execute(wanted.sql(keys, asset, "page.key"), [[row[0] for row in figures]])
         return {row[1]: row[0] for row in cursor.fetchall()}
 
 
-def asset(asset_id: int, wanted: Wanted) -> tuple[orjson.Fragment, Rows] | None:
-    """(JSON, its page) of one asset, with the evidence of its identity."""
-    keys = "SELECT id AS key, 0 AS sort_value, 0 AS phase FROM assets_asset WHERE id = %s"
+def asset(asset_id: str, wanted: Wanted) -> tuple[orjson.Fragment, Rows] | None:
+    """(JSON, its page) of the asset with that present id."""
+    keys = "SELECT id AS key, 0 AS sort_value, 0 AS phase FROM assets_asset WHERE slug = %s"
     rows = fetch_current(keys, [asset_id], "page.key", Place("id", False, 1), wanted, Facts(), steady=True)
-    return (orjson.Fragment(rows.texts[0]), rows) if rows.texts else None
+    return (orjson.Fragment(rows.text), rows) if rows.count else None

@@ -11,7 +11,6 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from assets import filters, selectors, unified
 from assets.errors import Invalid
@@ -58,7 +57,7 @@ class ListReading(Reading):
             **more,
         }
         rest = to_json([total, page, here.size, following, before, {**more, "resume": None}])
-        return self.conditional(request, content, [*rows.texts, rest], rows.modified, rows.due)
+        return self.conditional(request, content, [rows.text, rest], rows.modified, rows.due)
 
 
 def past(asked: Asked) -> datetime | None:
@@ -179,11 +178,9 @@ class OfAsset(Reading):
     leads_elsewhere = True
     path_parameters: ClassVar = {"asset_id": "The asset's id, as /assets shows it; `source:id` leads to it."}
 
-    def found(self, request: Request, asset_id: str, rest: str = "") -> int | Response:
+    def found(self, request: Request, asset_id: str, rest: str = "") -> int | HttpResponse:
         """The asset's key, or the redirect to its present address. Raises NotFound."""
-        if "\0" in asset_id or "\ufffd" in asset_id:
-            raise Invalid({"asset_id": "holds a NUL byte" if "\0" in asset_id else "is not UTF-8"})
-        known = filters.resolve(asset_id)
+        known = filters.resolve(sane(asset_id))
         if known is None:
             raise NotFound(f"There is no asset {asset_id[:200]!r}.")
         key, slug = known
@@ -193,6 +190,13 @@ class OfAsset(Reading):
         response = self.answer(request, {"asset_id": slug}, 308)
         response["Location"] = f"/assets/{quote(slug, safe=':')}{rest}" + (f"?{query}" if query else "")
         return response
+
+
+def sane(asset_id: str) -> str:
+    """The id, which can be asked for. Raises Invalid."""
+    if "\0" in asset_id or "\ufffd" in asset_id:
+        raise Invalid({"asset_id": "holds a NUL byte" if "\0" in asset_id else "is not UTF-8"})
+    return asset_id
 
 
 class AssetDetail(OfAsset):
@@ -206,11 +210,12 @@ class AssetDetail(OfAsset):
 
     def get(self, request: Request, asset_id: str) -> HttpResponse:
         self.asked(request)
-        key = self.found(request, asset_id)
-        if isinstance(key, Response):
-            return key
-        shown = unified.asset(key, unified.Wanted(with_identity=True))
+        # Nearly everybody asks by the present id.
+        shown = unified.asset(sane(asset_id), unified.Wanted(with_identity=True))
         if shown is None:
-            raise NotFound(f"There is no asset {asset_id[:200]!r}.")
+            elsewhere = self.found(request, asset_id)
+            if not isinstance(elsewhere, int):
+                return elsewhere
+            raise NotFound(f"There was no asset {asset_id[:200]!r} until just now.")
         text, rows = shown
         return self.conditional(request, {"data": text}, [to_json(text)], rows.modified, rows.due)

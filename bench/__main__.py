@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         default="",
-        help="the names of some of the parts: loads, workers, csv, crowded, identity, history, api",
+        help="the names of some of the parts: loads, workers, csv, crowded, identity, history, api, beside",
     )
     options = parser.parse_args()
     servers = Throwaway()
@@ -43,7 +43,7 @@ def main() -> None:
             if not results:
                 print(f"{'what':<58} {'records':>10} {'seconds':>8} {'a second':>9}   ratio")
             results.append(result)
-            if name != "api":
+            if name not in ("api", "beside"):
                 loaded.append(result)
             print(line(result), flush=True)
     finally:
@@ -66,7 +66,7 @@ def measured(size: Size, only: set[str]) -> Iterator[tuple[str, Result]]:
     import django
 
     django.setup()
-    from bench import api, crowded, csv_file, history, identity, loads, workers
+    from bench import api, beside, crowded, csv_file, history, identity, loads, workers
     from bench.database import prepare
 
     prepare()
@@ -78,6 +78,7 @@ def measured(size: Size, only: set[str]) -> Iterator[tuple[str, Result]]:
         "identity": identity,
         "history": history,
         "api": api,
+        "beside": beside,
     }
     for name, part in parts.items():
         if not only or name in only:

@@ -7,7 +7,10 @@ and expressions that are compiled in the browser (Unfold, Alpine), so there both
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from corsheaders.middleware import CorsMiddleware
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 #: Inline styles are everywhere; icons come as data.
@@ -35,3 +38,11 @@ class Headers:
             for name, value in limit.headers().items():
                 response[name] = value
         return response
+
+
+class Cors(CorsMiddleware):
+    """Stands aside while no page of another origin is let in."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        let_in = settings.CORS_ALLOW_ALL_ORIGINS or settings.CORS_ALLOWED_ORIGINS
+        return super().__call__(request) if let_in else self.get_response(request)

@@ -118,7 +118,8 @@ class Limited(BaseThrottle):
         if key is not None:
             limit, bucket = key.per_minute or settings.API_KEY_LIMIT, f"key:{key.pk}"
         else:
-            limit, bucket = settings.API_LIMIT, f"address:{address(request)}"
+            limit = settings.API_LIMIT
+            bucket = f"address:{address(request)}" if limit else ""
         taken = take(bucket, limit) if limit else None
         if taken is None:
             return True

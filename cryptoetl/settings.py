@@ -218,7 +218,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "ingestion.middleware.RequestId",
     "cryptoetl.headers.Headers",
-    "corsheaders.middleware.CorsMiddleware",
+    "cryptoetl.headers.Cors",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "cryptoetl.packing.Packing",

@@ -45,6 +45,12 @@ def configure(config: Mapping[str, Any]) -> None:
     def cut_secrets(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
         return {key: redact(value, secrets) if isinstance(value, str) else value for key, value in event.items()}
 
+    def spare(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
+        # A strange Host, a request too large: its sender's mistake, and a line says it all.
+        if str(event.get("logger", "")).startswith("django.security."):
+            event.pop("exc_info", None)
+        return event
+
     def to_json(_: object, __: str, event: dict[str, Any]) -> str:
         return orjson.dumps(event, default=str).decode()
 
@@ -68,6 +74,7 @@ def configure(config: Mapping[str, Any]) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
+        spare,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     logging.config.dictConfig(

@@ -21,7 +21,7 @@ class RequestId:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        sent = request.headers.get("X-Request-ID", "")
+        sent = request.META.get("HTTP_X_REQUEST_ID", "")
         request.request_id = sent if SANE.fullmatch(sent) else uuid.uuid4().hex  # type: ignore[attr-defined]
         request.began = perf_counter()  # type: ignore[attr-defined]
         with about(request_id=request.request_id):  # type: ignore[attr-defined]

@@ -10,9 +10,9 @@ import re
 from typing import ClassVar
 
 import msgspec
+from django.http import HttpResponse
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from assets.errors import Conflict, Invalid
 from assets.models import Source
@@ -46,7 +46,7 @@ class Operating(Reading):
     serializer_class = RunAnswerSerializer
     examples: ClassVar = {"A queued run": examples.QUEUED}
 
-    def shown(self, request: Request, run: Run) -> Response:
+    def shown(self, request: Request, run: Run) -> HttpResponse:
         """202 and where to follow it."""
         response = self.answer(request, {"data": RunSerializer(run).data}, 202)
         response["Location"] = f"/stats/runs/{run.pk}"
@@ -72,7 +72,7 @@ class SourceRuns(Operating):
         (409, None, "A run of the source is under way, or the source is disabled."),
     )
 
-    def post(self, request: Request, slug: str) -> Response:
+    def post(self, request: Request, slug: str) -> HttpResponse:
         self.asked(request)
         body = start_of(request)
         request_key = request_key_of(request)
@@ -108,7 +108,7 @@ class RunCancel(Operating):
         (409, None, "It has ended already."),
     )
 
-    def post(self, request: Request, id: int) -> Response:
+    def post(self, request: Request, id: int) -> HttpResponse:
         self.asked(request)
         run = run_of(id)
         stops = runs.cancel(run)

@@ -9,7 +9,6 @@ import orjson
 from django.http import HttpResponse
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from assets import selectors as asset_selectors
 from assets.models import Event
@@ -70,7 +69,7 @@ class Paged(Reading):
 
     tag = "stats"
 
-    def paged(self, request: Request, asked: Asked, found: Any, serializer: Any) -> Response:
+    def paged(self, request: Request, asked: Asked, found: Any, serializer: Any) -> HttpResponse:
         here = place(asked, "id")
         rows, more = selectors.sliced(found, here)
         page, following, before = neighbours(request, asked, here, more, None)
@@ -92,7 +91,7 @@ class Stats(Reading):
     serializer_class = StatsSerializer
     examples: ClassVar = {"One source": examples.STATS}
 
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         self.asked(request)
         sources, done = standings(), tallies()
         content = {
@@ -119,7 +118,7 @@ class Events(Paged):
     serializer_class = EventPageSerializer
     examples: ClassVar = {"A page": examples.EVENTS}
 
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         asked = self.asked(request)
         return self.paged(request, asked, selectors.events(asked), EventSerializer)
 
@@ -138,7 +137,7 @@ class Runs(Paged):
     serializer_class = RunPageSerializer
     examples: ClassVar = {"A page": examples.RUNS}
 
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         asked = self.asked(request)
         return self.paged(request, asked, selectors.runs(asked), RunSerializer)
 
@@ -160,7 +159,7 @@ class RunDetail(Reading):
     path_parameters: ClassVar = {"id": "The run's number."}
     serializer_class = RunDetailSerializer
 
-    def get(self, request: Request, id: int) -> Response:
+    def get(self, request: Request, id: int) -> HttpResponse:
         self.asked(request)
         run = run_of(id)
         more = {
@@ -187,7 +186,7 @@ class RunComparison(Reading):
     serializer_class = AnswerSerializer
     examples: ClassVar = {"Two runs": examples.COMPARISON}
 
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         asked = self.asked(request)
         a, b = run_of(asked["a"]), run_of(asked["b"])
         compared = compare(a, b)
@@ -221,7 +220,7 @@ class Performance(Reading):
     serializer_class = AnswerSerializer
     examples: ClassVar = {"One source": examples.PERFORMANCE}
 
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         asked = self.asked(request)
         since = asked["since"] or datetime.now(UTC) - USUAL
         # The baseline of the first run shown lies before it.
@@ -242,7 +241,7 @@ class DriftList(Paged):
     parameters = (SOURCE, choice("kind", "What changed.", Drift.Kind.values), SINCE, *PAGING)
     serializer_class = DriftPageSerializer
 
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         asked = self.asked(request)
         return self.paged(request, asked, selectors.drifts(asked), DriftSerializer)
 
@@ -260,7 +259,7 @@ class Anomalies(Reading):
     serializer_class = AnswerSerializer
     examples: ClassVar = {"A slow run and a jump": examples.ANOMALIES}
 
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         asked = self.asked(request)
         runs = anomalies.ran(asked["source"])
         odd = anomalies.unusual_runs(runs)

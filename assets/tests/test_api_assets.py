@@ -129,7 +129,7 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(client, django_assert
         client.get("/assets")
     with django_assert_num_queries(2 if rows <= 50 else 3):
         client.get("/assets?symbol=c")
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         client.get("/assets/coin-0001")
     Asset.objects.update(fresh_until=datetime.now(UTC) - timedelta(seconds=1))
     with django_assert_num_queries(3):

@@ -163,7 +163,8 @@ def test_resuming_has_no_order_of_its_own_and_its_filter_alone(client):
 
 
 def test_the_changes_are_found_in_an_index(client):
-    from assets.pagination import After, Place, page_of
+    from assets.pagination import After, Place
+    from assets.seeking import page_of
     from assets.tables import DATA
 
     coins("coingecko", 300)

@@ -97,7 +97,8 @@ def test_the_cost_of_a_page_does_not_grow_with_its_depth(client):
     """The bound on the first column is in the index condition: no row before the cursor is read."""
     from django.db import connection
 
-    from assets.pagination import After, Place, page_of
+    from assets.pagination import After, Place
+    from assets.seeking import page_of
 
     coins("coingecko", 300)
     sql, values = page_of(DATA, Place("rank", False, 5, walking=True, after=After("290", 290)), "true", [], "")

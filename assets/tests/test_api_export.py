@@ -65,9 +65,11 @@ def test_csv_has_every_row_and_the_fields_of_data(client):
 def test_csv_and_ndjson_say_what_json_says(client):
     load("coingecko", record("a", "A", 'A "quoted", name\nof two lines', price_usd="1.234E-17", market_cap="1E+30"))
     load("csv", record("nothing"))
-    shown = json.loads(client.get("/data?ordering=id").content, parse_float=Decimal, parse_int=Decimal)["data"]
+    page = client.get("/data?ordering=id").content.decode()
+    shown = json.loads(page, parse_float=Decimal, parse_int=Decimal)["data"]
     lines = client.get("/data?format=ndjson").getvalue().decode().splitlines()
     assert [json.loads(line, parse_float=Decimal, parse_int=Decimal) for line in lines] == shown
+    assert ",".join(lines) in page, "written alike, to the character"
     for row, cells in zip(shown, rows_of(client, ""), strict=True):
         for name, value in row.items():
             if value is None:

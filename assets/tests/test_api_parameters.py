@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from assets.errors import Invalid
+from assets.pagination import address
 from assets.parameters import choice, flag, identifier, moment, number, read, text, whole
 from assets.tests.factories import coins
 
@@ -151,3 +152,11 @@ def test_what_is_required_is_missed():
         read(b"", [identifier("a", "", required=True)])
     with pytest.raises(Invalid, match="a is missing"):
         read(b"b=1", [identifier("a", "", required=True), identifier("b", "")])
+
+
+def test_the_address_of_a_page_is_one_whatever_the_path_holds(rf):
+    request = rf.get("/assets/%C3%A9%25%3F%20b/history?a=1")
+    assert request.path == "/assets/é%? b/history"
+    assert address(request, [("a", "1"), ("b", "ü")], {"a": 2}) == (
+        "http://testserver/assets/%C3%A9%25%3F%20b/history?b=%C3%BC&a=2"
+    )

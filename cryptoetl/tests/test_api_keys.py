@@ -30,13 +30,16 @@ def bearer(text: str) -> dict[str, str]:
 def test_reading_takes_no_key_unless_the_setting_says_so(client, settings):
     coins("coingecko", 1)
     assert client.get("/data").status_code == 200
+    assert client.get("/data")["Cache-Control"].startswith("public")
     settings.API_KEY_REQUIRED = True
     answer = client.get("/data")
     assert answer.status_code == 401
     assert answer["WWW-Authenticate"] == 'Bearer realm="cryptoetl"'
     assert answer.json()["error"]["code"] == "not_authenticated" and "fields" not in answer.json()["error"]
     _, text = keys.make("a program", "read")
-    assert client.get("/data", headers=bearer(text)).json()["total"] == 1
+    answer = client.get("/data", headers=bearer(text))
+    assert answer.json()["total"] == 1
+    assert answer["Cache-Control"].startswith("private"), "no cache between gives it to those without a key"
     assert client.get("/data", headers={"X-API-Key": text}).json()["total"] == 1
     assert client.get("/data", headers={"Authorization": f"bearer  {text} "}).status_code == 200
 

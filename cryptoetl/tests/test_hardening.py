@@ -6,10 +6,12 @@ import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
@@ -20,21 +22,30 @@ from django.test import Client
 from assets.tests.factories import coins
 from cryptoetl import login
 from cryptoetl.local import ports
+from cryptoetl.serving import Line
 
 # ------------------------------------------------------------------------------------------------- the server itself
 
 
 @pytest.fixture(scope="module")
-def web(django_db_setup, django_db_blocker) -> Iterator[int]:
+def log(tmp_path_factory) -> Path:
+    """What the server says to its operator."""
+    return tmp_path_factory.mktemp("web") / "log"
+
+
+@pytest.fixture(scope="module")
+def web(django_db_setup, django_db_blocker, log) -> Iterator[int]:
     """The port of a gunicorn as it is really started, on this test's database."""
     port = ports.server_port()
     database = f"{os.environ['DATABASE_URL'].rsplit('/', 1)[0]}/{connection.settings_dict['NAME']}"
     command = [sys.executable, "-m", "gunicorn", "--config", "python:cryptoetl.serving", "--workers", "1"]
-    process = subprocess.Popen(
-        [*command, "--bind", f"127.0.0.1:{port}", "--log-level", "critical", "cryptoetl.wsgi"],
-        cwd=django_settings.BASE_DIR,
-        env={**os.environ, "DATABASE_URL": database},
-    )
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [*command, "--bind", f"127.0.0.1:{port}", "--log-level", "error", "cryptoetl.wsgi"],
+            cwd=django_settings.BASE_DIR,
+            env={**os.environ, "DATABASE_URL": database},
+            stderr=said,
+        )
     try:
         deadline = time.monotonic() + 60
         while status(port, b"GET /health/live HTTP/1.0\r\nHost: localhost\r\n\r\n") != 200:
@@ -125,8 +136,24 @@ def test_a_listener_leaves_its_thread_to_the_others(web):
     assert b"200 OK" in say(web, b"GET /stream HTTP/1.0\r\nHost: localhost\r\n\r\n", until=b"\nid: ")
 
 
+@pytest.mark.parametrize("host", [b"evil.example", b"a b", b"'\"<>"])
+def test_a_strange_host_is_one_line_in_the_log(web, log, host):
+    before = log.read_text()
+    assert status(web, b"GET /data HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n") == 400
+    said = log.read_text().removeprefix(before)
+    assert said.count("\n") == 1 and "Invalid HTTP_HOST" in said and "Traceback" not in said, said
+
+
+def test_silence_is_the_end_of_a_line():
+    ours, theirs = socket.socketpair()
+    with theirs, Line(fileno=ours.detach()) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 10_000))
+        with pytest.raises(BrokenPipeError):
+            line.recv(1)
+
+
 @pytest.mark.slow
-def test_a_client_that_falls_silent_in_its_request_gives_the_thread_back(web):
+def test_a_client_that_falls_silent_in_its_request_gives_the_thread_back(web, log):
     begun = time.monotonic()
     lines = [socket.create_connection(("127.0.0.1", web), timeout=30) for _ in range(8)]
     try:
@@ -134,6 +161,7 @@ def test_a_client_that_falls_silent_in_its_request_gives_the_thread_back(web):
             line.sendall(b"GET /data HTTP/1.1\r\nHost: loc")
         assert status(web, get(b"/health/live")) == 200
         assert time.monotonic() - begun < 20
+        assert "Traceback" not in log.read_text()
     finally:
         for line in lines:
             line.close()
@@ -184,10 +212,12 @@ def test_a_fault_of_ours_shows_no_traceback(client, monkeypatch):
 @pytest.mark.django_db
 def test_other_origins_read_only_when_a_setting_names_them(client, settings):
     origin = {"Origin": "https://app.example.org"}
-    assert "Access-Control-Allow-Origin" not in client.get("/data", headers=origin)
+    answer = client.get("/data", headers=origin)
+    assert "Access-Control-Allow-Origin" not in answer
+    assert "origin" not in answer["Vary"].lower(), "it is the same for all of them, and caches keep one"
     settings.CORS_ALLOWED_ORIGINS = ["https://app.example.org"]
     answer = client.get("/data", headers=origin)
-    assert answer["Access-Control-Allow-Origin"] == "https://app.example.org"
+    assert answer["Access-Control-Allow-Origin"] == "https://app.example.org" and "origin" in answer["Vary"]
     assert "etag" in answer["Access-Control-Expose-Headers"] and "Access-Control-Allow-Credentials" not in answer
     asked = client.options(
         "/sources/csv/runs",
