@@ -9,7 +9,9 @@ CHECK_ENV := env ENV_FILE=/dev/null DEBUG=false HTTPS=true ALLOWED_HOSTS=example
 	DATABASE_URL=postgres://checks@127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 
 # Each job of the tests has a PostgreSQL and a Redis of its own. A file stays in one job: its fixtures are made once.
-JOBS_ARGS := --numprocesses $(or $(JOBS),auto) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One more than there are processors: some tests do little but wait for what they killed to come back.
+JOBS_ARGS = --numprocesses $(or $(JOBS),$(shell $(PY) -c "import os; print(min(os.cpu_count() + 1, 4))")) \
+	--dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help up down demo logs verify test test-coverage torture check bench soak lock env

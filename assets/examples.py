@@ -106,7 +106,7 @@ ASSET_DETAIL = ENVELOPE | {
                 0.958,
                 ALIKE,
                 "supply agrees",
-                "prices agree, less than 0.1 % apart",
+                "prices agree",
                 "market cap agrees",
             ),
             evidence(OLD_ROW, ALIKE, 0.924, ALIKE, "supply agrees", "prices 12 % apart, of other days"),

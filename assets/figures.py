@@ -90,7 +90,8 @@ def compare(a: Figured, b: Figured) -> Comparison:
         note = "" if same_time else ", of other days"
         if pegged and price_by <= PRICE_AGREES:
             note = ", near a dollar as all pegged coins"
-        reasons.append(f"prices {'agree, ' if price else ''}{_distance(price_by)}{note}")
+        # Of prices that agree not how nearly: that depends on which of two others it was first compared with.
+        reasons.append("prices agree" if price else f"prices {_distance(price_by)}{note}")
     reasons += [f"{what} agrees" for what, agrees in (("market cap", cap), ("rank", rank)) if agrees]
 
     apart_by = Decimal(0)

@@ -61,7 +61,7 @@ def test_what_was_left_out_of_a_price_is_said(browser):
 
 def test_a_listing_says_why_it_is_in_its_asset(browser, agreeing):
     shown = browser.page_of(agreeing[1])
-    assert "same symbol and name" in shown and "prices agree, " in shown and "% apart" in shown
+    assert "same symbol and name" in shown and "prices agree" in shown
     assert "coingecko:bitcoin" in shown
     assert "None: the rule decides." in shown
 

@@ -35,8 +35,8 @@ def test_a_price_near_a_dollar_is_no_likeness_whichever_of_the_two_it_is() -> No
 @pytest.mark.parametrize(
     ("prices", "reason"),
     [
-        (("100", "100.4"), "prices agree, 0.4 % apart"),
-        (("100", "100"), "prices agree, less than 0.1 % apart"),
+        (("100", "100.4"), "prices agree"),
+        (("100", "100"), "prices agree"),
         (("100", "137.2"), "prices 37 % apart"),
         (("100", "280"), "prices 180 % apart"),
         (("1", "90"), "prices apart by a factor of 90.0"),
