@@ -3,6 +3,8 @@
 
 PY := .venv/bin/python
 LOCAL := $(PY) -m cryptoetl.local
+# Compiled modules are kept, whatever the shell says: each of many processes would compile everything once more.
+unexport PYTHONDONTWRITEBYTECODE
 # The settings of a hardened installation, for the checks that only read the code. No server stands at these addresses.
 CHECK_ENV := env ENV_FILE=/dev/null DEBUG=false HTTPS=true ALLOWED_HOSTS=example.org \
 	SECRET_KEY=only-for-checks-Zq7vT2mXw9RfLk4Ns8BdHy3Gc6Pj1Ue5Ao0Ii \
