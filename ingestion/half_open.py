@@ -64,7 +64,11 @@ class WatchedConnection(psycopg2.extensions.connection):
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """A call waits for the server; afterwards the connection is nobody's to be shut."""
+        """A call waits for the server; afterwards the connection is nobody's to be shut.
+
+        Of a line that breaks in mid-answer libpq sometimes has nothing to say, which psycopg2 tells as a bare
+        DatabaseError. The connection is gone all the same: an OperationalError.
+        """
         self.since = time.monotonic()
         self.suspicions = 0
         _waiting[id(self)] = self
@@ -72,6 +76,10 @@ class WatchedConnection(psycopg2.extensions.connection):
             watch()
         try:
             yield
+        except psycopg2.DatabaseError as error:
+            if type(error) is psycopg2.DatabaseError and self.closed:
+                raise psycopg2.OperationalError(f"the connection broke: {error}") from error
+            raise
         finally:
             with self.turn:
                 _waiting.pop(id(self), None)

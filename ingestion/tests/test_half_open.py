@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -120,7 +121,7 @@ def test_half_open_lines_to_both_servers_in_mid_run_need_no_hand_and_less_than_a
         assert postgres.swallowed > 0
         assert redis.swallowed > 0
     run.refresh_from_db()
-    assert run.status == "completed"
+    assert (run.status, run.error) == ("completed", "")
     assert tables() == undisturbed
     nothing_is_left_open()
 
@@ -152,3 +153,15 @@ def test_who_sends_into_a_dead_line_is_held_up_for_seconds_and_the_message_is_no
     assert float(took[1]) < 10
     with broker.redis_client(workers.environment["REDIS_URL"]) as client:
         assert client.llen("cryptoetl:maintenance") == 2
+
+
+def test_a_line_that_breaks_without_a_word_is_a_broken_line():
+    """As psycopg2 tells it when libpq has no message."""
+    told = "error with status PGRES_TUPLES_OK and no message from the libpq"
+    watched = psycopg2.connect(os.environ["DATABASE_URL"], connection_factory=half_open.WatchedConnection)
+    with pytest.raises(psycopg2.DatabaseError) as caught, watched.waiting():
+        raise psycopg2.DatabaseError(told)
+    assert type(caught.value) is psycopg2.DatabaseError, "the connection is there"
+    with pytest.raises(psycopg2.OperationalError, match="broke: error with status"), watched.waiting():
+        watched.close()
+        raise psycopg2.DatabaseError(told)
