@@ -21,12 +21,14 @@ def torture() -> Iterator[Torture]:
 
 @pytest.mark.parametrize("seed", range(len(MATRIX)))
 def test_whatever_is_killed_the_tables_come_out_as_if_nothing_had_been(torture: Torture, seed: int) -> None:
-    for _ in range(3):
+    for _ in range(4):
         outcome = torture.run(seed)
         assert not outcome.wrong, str(outcome)
         if outcome.killed:
             return
-        # How many pages go in together is a matter of luck, and with it how often the work passes a point.
+        # How many pages go in together is a matter of luck, and with it how often the work passes a point: as often as
+        # this time, in which nobody was killed either.
+        torture.usual &= torture.system.referee.reached
     pytest.fail(f"nobody was killed: {outcome}")
 
 
