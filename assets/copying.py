@@ -26,7 +26,9 @@ def copy_rows(cursor: Any, target: str, rows: Iterable[Sequence[Any]]) -> None:
         return
     if _CONTROL.search(text):
         text = _ESCAPED.sub(_unescaped, text)
-    cursor.copy_expert(f"COPY {target} FROM STDIN (FORMAT csv, ESCAPE '\\', NULL 'null')", io.BytesIO(text), _CHUNK)
+    # Django wraps the errors of its own calls only; of psycopg2's nobody would see that the database is in trouble.
+    with cursor.db.wrap_database_errors:
+        cursor.copy_expert(f"COPY {target} FROM STDIN (FORMAT csv, ESCAPE '\\', NULL 'null')", io.BytesIO(text), _CHUNK)
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:

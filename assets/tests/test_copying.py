@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, connections
 
 from assets.copying import array_of, array_of_numbers, copy_rows, stage
 
@@ -55,6 +55,24 @@ def test_figures_come_through_to_the_digit():
     assert [(format(a, "f"), *rest) for a, *rest in copied("a numeric, b numeric, c timestamptz, d boolean", rows)] == [
         (format(a, "f"), *rest) for a, *rest in rows
     ]
+
+
+def test_a_server_that_is_gone_in_mid_copy_is_trouble_of_the_database_and_no_fault_of_ours():
+    lone = connections.create_connection("default")
+    try:
+        with pytest.raises(OperationalError), lone.cursor() as cursor:
+            cursor.execute("CREATE TEMP TABLE copied (number int)")
+            cursor.execute("SELECT pg_backend_pid()")
+            end_backend(cursor.fetchone()[0])
+            copy_rows(cursor, "copied", [(1,)])
+    finally:
+        lone.close()
+
+
+def end_backend(pid: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        assert cursor.fetchone() == (True,)
 
 
 def test_no_row_is_no_statement(django_assert_num_queries):
