@@ -15,8 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def browser(client, settings) -> Browser:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def browser(client) -> Browser:
     client.force_login(get_user_model().objects.create_superuser("root", password="known to root"))
     return Browser(client)
 

@@ -234,10 +234,8 @@ def test_other_origins_read_only_when_a_setting_names_them(client, settings):
 
 
 @pytest.fixture
-def boss(client, settings) -> User:
+def boss(client) -> User:
     """An account, and an address that has not tried yet."""
-    # The usual one takes its time, in which the buckets fill again.
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     client.defaults["REMOTE_ADDR"] = f"10.9.{time.time_ns() // 256 % 256}.{time.time_ns() % 256}"
     return User.objects.create_superuser("boss", password="right")
 

@@ -32,8 +32,7 @@ def provider(settings) -> Iterator[ProviderServer]:
 
 
 @pytest.fixture
-def browser(tables, client, settings) -> Browser:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def browser(tables, client) -> Browser:
     client.force_login(get_user_model().objects.create_superuser("root", password="known to root"))
     return Browser(client)
 

@@ -76,9 +76,8 @@ def test_redis_was_away_for_a_while_and_the_next_task_is_carried_out_within_ten_
 
 
 def test_without_a_broker_reading_goes_on_and_what_is_asked_for_is_carried_out_later(
-    market, undisturbed, workers, often, servers, client, settings
+    market, undisturbed, workers, often, servers, client
 ):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     client.force_login(get_user_model().objects.create_superuser("root", password="known to root"))
     servers.kill("redis")
     try:

@@ -221,7 +221,6 @@ def test_a_key_that_comes_back_in_every_way_is_in_nothing_that_is_kept_shown_or_
     for command in redis.heard:
         assert not holds(command), command[:500]
 
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.COINGECKO_API_KEY, settings.COINGECKO_PLAN = KEY, "demo"
     client.force_login(get_user_model().objects.create_superuser("root", password="known to root"))
     paths = ["/metrics", "/stats", "/stats/runs", "/health/detailed", "/data", "/assets", reverse("admin:index")]

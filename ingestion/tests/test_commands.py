@@ -324,13 +324,7 @@ def test_prune_says_what_it_would_remove(manage, provider):
 # -------------------------------------------------------------------------------------------------------- createadmin
 
 
-@pytest.fixture
-def quick_hashes(settings) -> None:
-    """A password's hash takes a second by design; how it is hashed is Django's matter."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-def test_createadmin_makes_an_account_whose_password_only_the_file_tells(manage, quick_hashes, settings, tmp_path):
+def test_createadmin_makes_an_account_whose_password_only_the_file_tells(manage, settings, tmp_path):
     settings.ADMIN_PASSWORD_FILE = tmp_path / "var" / "admin-password"
     ran = manage("createadmin")
     password = settings.ADMIN_PASSWORD_FILE.read_text().strip()
@@ -341,14 +335,14 @@ def test_createadmin_makes_an_account_whose_password_only_the_file_tells(manage,
     assert user is not None and user.is_superuser
 
 
-def test_createadmin_leaves_a_superuser_alone(manage, quick_hashes, settings, tmp_path):
+def test_createadmin_leaves_a_superuser_alone(manage, settings, tmp_path):
     settings.ADMIN_PASSWORD_FILE = tmp_path / "admin-password"
     get_user_model().objects.create_superuser("root", password="known to root")
     assert manage("createadmin").out == "There is a superuser already: root.\n"
     assert not settings.ADMIN_PASSWORD_FILE.exists()
 
 
-def test_createadmin_makes_no_account_when_the_password_cannot_be_kept(manage, quick_hashes, settings, tmp_path):
+def test_createadmin_makes_no_account_when_the_password_cannot_be_kept(manage, settings, tmp_path):
     (tmp_path / "file").write_text("in the way")
     settings.ADMIN_PASSWORD_FILE = tmp_path / "file" / "admin-password"
     assert manage.refused("createadmin").startswith("File exists: ")
