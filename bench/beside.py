@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.conf import settings
 from django.db import connection
 
 from bench.api import OURS, served
@@ -46,15 +44,8 @@ def points() -> int:
 @contextmanager
 def ingesting(source: Provider) -> Iterator[None]:
     """All prices change, and are taken in by a process of its own, until the end; they have begun to come in."""
-    environment = {
-        **os.environ,
-        "COINGECKO_BASE_URL": settings.COINGECKO_BASE_URL,
-        "COINGECKO_COINS": str(settings.COINGECKO_COINS),
-        "ETL_RATE_LIMIT_REQUESTS": "1000000",
-        "COINGECKO_MONTHLY_CALLS": "1000000000",
-    }
     command = [sys.executable, "-m", "bench.endless", source.address]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, env=source.environment(), stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             if not process.stdout.readline():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import urllib.request
@@ -19,6 +20,21 @@ class Provider:
 
     def url(self, source: str) -> str:
         return f"{self.address}/coingecko/api/v3" if source == "coingecko" else f"{self.address}/coinpaprika/v1"
+
+    def settings(self) -> dict[str, str | int]:
+        """That lead to it, without limits."""
+        return {
+            "COINGECKO_BASE_URL": self.url("coingecko"),
+            "COINPAPRIKA_BASE_URL": self.url("coinpaprika"),
+            "COINGECKO_COINS": self.coins,
+            "ETL_RATE_LIMIT_REQUESTS": 1_000_000,
+            "COINGECKO_MONTHLY_CALLS": 10**9,
+            "COINPAPRIKA_MONTHLY_CALLS": 10**9,
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Of a process that calls it."""
+        return {**os.environ, **{name: str(value) for name, value in self.settings().items()}}
 
     def change_prices(self) -> None:
         request = urllib.request.Request(f"{self.address}/_market", data=b'{"change_prices": true}', method="POST")
@@ -47,9 +63,8 @@ def provider(coins: int) -> Iterator[Provider]:
             assert process.stdout is not None
             address = process.stdout.readline().split()[1].split("/coingecko")[0]
             made = Provider(address, coins)
-            settings.COINGECKO_BASE_URL, settings.COINPAPRIKA_BASE_URL = made.url("coingecko"), made.url("coinpaprika")
-            settings.COINGECKO_COINS, settings.ETL_RATE_LIMIT_REQUESTS = coins, 1_000_000
-            settings.COINGECKO_MONTHLY_CALLS = settings.COINPAPRIKA_MONTHLY_CALLS = 10**9
+            for name, value in made.settings().items():
+                setattr(settings, name, value)
             yield made
         finally:
             process.kill()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from time import perf_counter
 
-from django.conf import settings
-
 from bench.database import empty
-from bench.providing import provider
+from bench.providing import Provider, provider
 from bench.result import Result, Size
 
 SOURCES = ("coingecko", "coinpaprika")
@@ -24,10 +21,10 @@ def measured(size: Size) -> Iterator[Result]:
         first, changed = {}, {}
         for workers in (1, 2, 1, 2):  # the first two warm what is to be warmed
             empty()
-            first[workers] = carry(workers)
+            first[workers] = carry(source, workers)
             source.change_prices()
             source.warm()
-            changed[workers] = carry(workers)
+            changed[workers] = carry(source, workers)
     both = 2 * count
     for what, seconds, target in (("all prices changed", changed, 1.6), ("first load", first, None)):
         yield Result(f"one worker, two sources: {what}", both, seconds[1])
@@ -35,22 +32,13 @@ def measured(size: Size) -> Iterator[Result]:
         yield Result(f"two workers, two sources: {what}", both, seconds[2], ratio, "one worker", target)
 
 
-def carry(workers: int) -> float:
+def carry(source: Provider, workers: int) -> float:
     """Seconds that so many processes, once they are there, take for every source once."""
-    environment = {
-        **os.environ,
-        "COINGECKO_BASE_URL": settings.COINGECKO_BASE_URL,
-        "COINPAPRIKA_BASE_URL": settings.COINPAPRIKA_BASE_URL,
-        "COINGECKO_COINS": str(settings.COINGECKO_COINS),
-        "ETL_RATE_LIMIT_REQUESTS": "1000000",
-        "COINGECKO_MONTHLY_CALLS": "1000000000",
-        "COINPAPRIKA_MONTHLY_CALLS": "1000000000",
-    }
     shares = [SOURCES] if workers == 1 else [[slug] for slug in SOURCES]
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "bench.worker", *share],
-            env=environment,
+            env=source.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
