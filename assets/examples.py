@@ -100,15 +100,7 @@ ASSET_DETAIL = ENVELOPE | {
     | {
         "identity": [
             evidence(ROW, "anchor", 1.0),
-            evidence(
-                OTHER_ROW,
-                ALIKE,
-                0.958,
-                ALIKE,
-                "supply agrees",
-                "prices agree",
-                "market cap agrees",
-            ),
+            evidence(OTHER_ROW, ALIKE, 0.958, ALIKE, "supply agrees", "prices agree", "market cap agrees"),
             evidence(OLD_ROW, ALIKE, 0.924, ALIKE, "supply agrees", "prices 12 % apart, of other days"),
         ]
     }

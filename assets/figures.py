@@ -95,12 +95,12 @@ def compare(a: Figured, b: Figured) -> Comparison:
     reasons += [f"{what} agrees" for what, agrees in (("market cap", cap), ("rank", rank)) if agrees]
 
     apart_by = Decimal(0)
-    slack = Decimal(1) if same_time else LATER_SLACK
     if not supply:  # with the same odd supply another price is a stale price
-        for by, allowed in ((price_by, slack), (cap_by, slack * CAP_SLACK)):
-            if by is not None and by > APART * allowed:
-                apart_by = max(apart_by, by / allowed)
+        slack = Decimal(1) if same_time else LATER_SLACK
+        if price_by is not None and price_by > APART * slack:
+            apart_by = price_by / slack
         if cap_by is not None and cap_by > APART * slack * CAP_SLACK:
+            apart_by = max(apart_by, cap_by / (slack * CAP_SLACK))
             reasons.append(f"market caps {_distance(cap_by)}")
     rank_apart = False
     if ranks and not supply and max(ranks) > RANK_APART * min(ranks) and abs(ranks[0] - ranks[1]) > RANK_PLACES_APART:

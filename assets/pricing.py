@@ -77,14 +77,14 @@ _SINGLE = """
     'single', jsonb_build_array(one.slug), '[]'::jsonb, 1, one.observed_at, one.fresh_until, one.symbol, one.name
 """
 #: COLUMNS of an asset whose quotes are the rows `one` and `two`. A mean has the digits that it needs, a spread six.
-_PAIR = f"""
-    CASE WHEN (high - low) * 100 > low * {THRESHOLD_PERCENT} THEN NULL WHEN low = high THEN one.price_usd
+_PAIR = """
+    CASE WHEN apart THEN NULL WHEN low = high THEN one.price_usd
          WHEN round(mid, digits) = mid THEN round(mid, digits) ELSE mid END,
     low, high, coalesce(one.market_cap, two.market_cap), coalesce(one.volume_24h, two.volume_24h),
     coalesce(one.percent_change_24h, two.percent_change_24h),
     CASE WHEN low = high THEN 0 ELSE trim_scale(round(bps, 5 - magnitude)) END,
     coalesce(one.rank, two.rank),
-    CASE WHEN (high - low) * 100 > low * {THRESHOLD_PERCENT} THEN 'disagree' ELSE 'agree' END,
+    CASE WHEN apart THEN 'disagree' ELSE 'agree' END,
     jsonb_build_array(one.slug, two.slug), '[]'::jsonb, 2, least(one.observed_at, two.observed_at),
     least(one.fresh_until, two.fresh_until), one.symbol, one.name
 """
@@ -108,8 +108,8 @@ WITH counting AS MATERIALIZED ({_COUNTING}), agreed (id, {", ".join(COLUMNS)}) A
                greatest(scale(one.price_usd), scale(two.price_usd)) AS digits
     ) prices,
     LATERAL (
-        SELECT (low + high) * 0.5 AS mid,
-               (high - low) * 20000 / nullif(low + high, 0) AS bps
+        SELECT (low + high) * 0.5 AS mid, (high - low) * 20000 / nullif(low + high, 0) AS bps,
+               (high - low) * 100 > low * {THRESHOLD_PERCENT} AS apart
     ) measures,
     -- A logarithm of a float is quick, and enough to count digits; below 1e-300 there are none.
     LATERAL (SELECT floor(CASE WHEN bps > 1e-300 THEN log(bps::float8) ELSE log(bps) END)::int AS magnitude) sizes

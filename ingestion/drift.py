@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from assets.copying import json_of
 from ingestion.models import Drift, FieldSeen, RawPayload
 from ingestion.source import Source
 
@@ -189,4 +190,4 @@ class Baseline:
 
 def sample(item: Any) -> str:
     """The item that shows it, as JSON, cut to what an admin page can show."""
-    return "" if item is None else msgspec.json.encode(item).decode()[:2000].replace("\0", "␀")
+    return "" if item is None else json_of(item)[:2000].replace("\0", "␀")

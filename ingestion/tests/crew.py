@@ -21,16 +21,8 @@ from cryptoetl.demo import ProviderServer
 from ingestion import lease, reconciling, tasks
 from ingestion.models import RawPayload, Reject, Run
 
-WORKER = (
-    "celery",
-    "-A",
-    "cryptoetl",
-    "worker",
-    "-Q",
-    "fetch,normalize,maintenance",
-    "--without-gossip",
-    "--without-mingle",
-)
+WORKER = ("celery", "-A", "cryptoetl", "worker", "-Q", "fetch,normalize,maintenance")
+WORKER += ("--without-gossip", "--without-mingle")
 BEAT = ("celery", "-A", "cryptoetl", "beat", "--pidfile=")
 
 
