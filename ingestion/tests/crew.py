@@ -116,15 +116,23 @@ def tables() -> list[tuple]:
 
 
 def pass_time() -> None:
-    """The leases of the dead have run out, what was sent is taken for lost."""
+    """The leases have run out, what was sent is taken for lost."""
     Run.objects.filter(lease_until__isnull=False).update(lease_until=Now() - lease.LASTS)
+    lose_messages()
+
+
+def lose_messages() -> None:
+    """What was sent is taken for lost; whoever holds a run goes on holding it."""
     Run.objects.update(due_at=Now() - reconciling.LOST_AFTER, queued_at=Now() - reconciling.LOST_AFTER)
     RawPayload.objects.update(received_at=Now() - 2 * reconciling.LOST_AFTER)
 
 
 def reconcile_until_ended(run: Run) -> None:
+    """The leases of the dead run out at once; those of whoever takes over are left to them."""
+    pass_time()
+
     def ended() -> bool:
-        pass_time()
+        lose_messages()
         tasks.reconcile()
         run.refresh_from_db()
         return run.finished_at is not None
