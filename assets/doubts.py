@@ -17,7 +17,7 @@ from assets import pricing
 from assets.evidence import SAME, Judge, Verdict
 from assets.figures import PRICE_AGREES, compare
 from assets.identity import Listing
-from assets.matching import Neighbours, place_again
+from assets.matching import Neighbours, lock_identities, place_again
 from assets.models import Candidate
 
 #: For so long, as far as our own history goes back, two prices must have agreed.
@@ -40,9 +40,8 @@ def decide_again() -> int:
     """
     changed = changed_pairs()
     if changed:
-        with transaction.atomic(), connection.cursor() as cursor:
-            # The rule may think for longer than an idle transaction is given elsewhere.
-            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        with transaction.atomic():
+            lock_identities(for_long=True)
             pricing.reprice(place_again({listing_id for pair in changed for listing_id in pair}))
     return len(changed)
 

@@ -123,9 +123,14 @@ class Neighbours:
         return found
 
 
-def lock_identities() -> None:
-    """Until the end of the transaction nobody else decides about identities."""
+def lock_identities(for_long: bool = False) -> None:
+    """Until the end of the transaction nobody else decides about identities.
+
+    For long: the rule may think for longer than an idle transaction is given elsewhere.
+    """
     with connection.cursor() as cursor:
+        if for_long:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [IDENTITY_LOCK])
 
 

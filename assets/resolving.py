@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
 from assets import filing, pricing
@@ -52,10 +52,8 @@ def resolve_all(dry_run: bool = False) -> Resolved:
 
     One transaction, in which nobody else decides about identities.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        # The rule thinks for longer than an idle transaction is given elsewhere.
-        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        lock_identities()
+    with transaction.atomic():
+        lock_identities(for_long=True)
         neighbours = Neighbours()
         around = neighbours.everything()
         resolution = resolve(around, decisions=decided())
