@@ -98,7 +98,8 @@ def begin_sweep(run: Run, lease: Lease) -> Checkpoint:
     return checkpoint
 
 
-#: The time of receipt is by PostgreSQL's clock: workers must agree on what waits for how long.
+#: The time of receipt is by PostgreSQL's clock: workers must agree on what waits for how long. The text, which is
+#: nearly all that is sent, stands in it once.
 STORE = """
 WITH held AS MATERIALIZED (
     SELECT id FROM ingestion_run
@@ -108,14 +109,14 @@ WITH held AS MATERIALIZED (
     SELECT FROM ingestion_rawbody WHERE sha256 = %(sha256)s FOR KEY SHARE
 ), body AS (
     INSERT INTO ingestion_rawbody (sha256, text, encoding, size)
-    SELECT %(sha256)s, %(text)s, %(encoding)s, %(size)s FROM held WHERE %(text)s::text IS NOT NULL
+    SELECT %(sha256)s, %(text)s, %(encoding)s, %(size)s FROM held WHERE %(sent)s
     ON CONFLICT DO NOTHING
 ), page AS (
     INSERT INTO ingestion_rawpayload (run_id, source_id, sweep, number, cursor, url, status_code, headers, meta,
         body_id, records, received_at, state, error)
     SELECT %(run)s, %(source)s, %(sweep)s, %(number)s, %(cursor)s, %(url)s, %(status_code)s, %(headers)s, %(meta)s,
         %(sha256)s, %(records)s, now(), %(state)s, %(error)s
-    FROM held WHERE %(text)s::text IS NOT NULL OR EXISTS (SELECT FROM known) RETURNING id
+    FROM held WHERE %(sent)s OR EXISTS (SELECT FROM known) RETURNING id
 ), moved AS (
     UPDATE ingestion_checkpoint SET cursor = %(next)s, in_sweep = %(in_sweep)s, sweep = %(sweep)s, page_id = page.id,
         run_id = %(run)s, updated_at = now()
@@ -145,6 +146,7 @@ def store_page(run: Run, lease: Lease, page: Page) -> int:
             "sha256": digest,
             "text": None,
             "encoding": None,
+            "sent": False,
             "size": len(page.body),
             "records": page.records,
             "source": run.source_id,
@@ -167,6 +169,7 @@ def store_page(run: Run, lease: Lease, page: Page) -> int:
             page_id, holding = cursor.fetchone()
             if holding and page_id is None:
                 values["text"], values["encoding"] = as_text(page.body, page.encoding)
+                values["sent"] = True
                 cursor.execute(STORE, values)
                 page_id, _ = cursor.fetchone()
     if page_id is None:
