@@ -7,7 +7,7 @@ client to another a prepared statement may be gone: then nothing is prepared any
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,7 +21,7 @@ _known: WeakKeyDictionary[Any, dict[str, str | None]] = WeakKeyDictionary()
 _pooled = False
 
 
-def execute(cursor: Any, sql: str, values: Sequence[Any] = ()) -> None:
+def execute(cursor: Any, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> None:
     """As `cursor.execute`; the third time that a connection is asked this, it need not think about how."""
     global _pooled
     known = _known.setdefault(connection.connection, {})
@@ -31,10 +31,9 @@ def execute(cursor: Any, sql: str, values: Sequence[Any] = ()) -> None:
         return
     try:
         if name is None and sql in known:
-            known[sql] = prepare(cursor.cursor, sql, len(values), len(known))
+            known[sql] = prepare(cursor.cursor, sql, marks(values), len(known))
         elif name is not None:
-            marks = "(" + ", ".join(["%s"] * len(values)) + ")" if values else ""
-            cursor.execute(f"EXECUTE {name}{marks}", values)
+            cursor.execute(f"EXECUTE {name}({', '.join(marks(values))})" if values else f"EXECUTE {name}", values)
             return
         else:
             known[sql] = None
@@ -47,10 +46,15 @@ def execute(cursor: Any, sql: str, values: Sequence[Any] = ()) -> None:
     cursor.execute(sql, values)
 
 
-def prepare(cursor: Any, sql: str, values: int, number: int) -> str:
+def marks(values: Sequence[Any] | Mapping[str, Any]) -> list[str]:
+    """How a statement marks the places of its values."""
+    return [f"%({name})s" for name in values] if isinstance(values, Mapping) else ["%s"] * len(values)
+
+
+def prepare(cursor: Any, sql: str, marks: Sequence[str], number: int) -> str:
     """The statement's name."""
     name = f"asked_{number}_{abs(hash(sql))}"
-    for place in range(1, values + 1):
-        sql = sql.replace("%s", f"${place}", 1)
-    cursor.execute(f"PREPARE {name} AS {sql}".replace("%", "%%") if not values else f"PREPARE {name} AS {sql}")
+    for place, mark in enumerate(marks, 1):
+        sql = sql.replace(mark, f"${place}", 1 if mark == "%s" else -1)
+    cursor.execute(f"PREPARE {name} AS {sql}".replace("%%", "%"))
     return name

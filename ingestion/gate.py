@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from assets import prepared
 from assets.models import Source
 from ingestion.errors import BudgetSpent, RateLimited, Unavailable
 from ingestion.models import CallMonth, Gate
@@ -72,7 +73,7 @@ WITH locked AS MATERIALIZED (
     SELECT now, failures, recent
     FROM clock, LATERAL (
         SELECT coalesce(array_agg(at ORDER BY at), '{}') AS recent
-        FROM unnest(recent_calls) at WHERE at > now - %(window)s
+        FROM unnest(recent_calls) at WHERE at > now - %(window)s::interval
     ) calls
     WHERE cardinality(recent) < %(per_minute)s
 ), month AS (
@@ -100,7 +101,7 @@ def enter(source: Source, limits: Limits) -> int:
         "per_month": UNLIMITED if limits.per_month is None else limits.per_month,
     }
     with connection.cursor() as cursor:
-        cursor.execute(PASS, names)
+        prepared.execute(cursor, PASS, names)
         passed = cursor.fetchone()
     return passed[0] if passed else enter_with_care(source, limits)
 

@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.db.models import Sum
 from psycopg2.extras import Json
 
+from assets import prepared
 from ingestion.errors import Malformed
 from ingestion.lease import Lease, LeaseLost, held
 from ingestion.models import Checkpoint, RawPayload, Run
@@ -53,7 +54,7 @@ def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
         if page.broken:
             raise Malformed(page.broken)
         stop_at(limit, stored)
-        if Run.objects.filter(pk=run.pk, cancel_requested=True).exists():
+        if is_cancelled(run):
             raise Cancelled("Cancelled by a person.")
     if not stored and not run.pages:
         nothing_new(run, lease, config.source, begun_at)
@@ -71,6 +72,14 @@ def stop_at(limit: int | None, stored: int) -> None:
 
 class Cancelled(Exception):
     """Someone asked for the run to stop."""
+
+
+def is_cancelled(run: Run) -> bool:
+    with connection.cursor() as cursor:
+        prepared.execute(
+            cursor, "SELECT EXISTS (SELECT FROM ingestion_run WHERE id = %s AND cancel_requested)", [run.pk]
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def exact_batch(batch_size: int, limit: int | None) -> int:
@@ -117,6 +126,11 @@ WITH held AS MATERIALIZED (
     SELECT %(run)s, %(source)s, %(sweep)s, %(number)s, %(cursor)s, %(url)s, %(status_code)s, %(headers)s, %(meta)s,
         %(sha256)s, %(records)s, now(), %(state)s, %(error)s
     FROM held WHERE %(sent)s OR EXISTS (SELECT FROM known) RETURNING id
+), superseded AS (
+    -- A file is read from its first row: what an earlier state of it held counts no longer.
+    UPDATE ingestion_rawpayload older SET superseded = true FROM page
+    WHERE %(reread)s::text IS NOT NULL AND older.source_id = %(source)s AND older.sweep = %(sweep)s
+      AND older.meta ->> 'file' = %(reread)s
 ), moved AS (
     UPDATE ingestion_checkpoint SET cursor = %(next)s, in_sweep = %(in_sweep)s, sweep = %(sweep)s, page_id = page.id,
         run_id = %(run)s, updated_at = now()
@@ -133,45 +147,39 @@ def store_page(run: Run, lease: Lease, page: Page) -> int:
     digest = sha256(page.body).digest()
     whole = page.cursor is None and not page.broken
     assert run.sweep is not None, "begin_sweep comes first"
-    with transaction.atomic():
-        if page.meta.get("first_row") == 1:
-            # A file is read from its first row: what an earlier state of it held counts no longer.
-            held(run, lease)
-            RawPayload.objects.filter(source=run.source, sweep=run.sweep, meta__file=page.meta["file"]).update(
-                superseded=True
-            )
-        values = {
-            "run": run.pk,
-            "token": lease.token,
-            "sha256": digest,
-            "text": None,
-            "encoding": None,
-            "sent": False,
-            "size": len(page.body),
-            "records": page.records,
-            "source": run.source_id,
-            "sweep": run.sweep,
-            "number": run.pages + 1,
-            "cursor": page.cursor,
-            "url": page.url[:2000],
-            "status_code": page.status_code,
-            "headers": Json(dict(page.headers)),
-            "meta": Json(dict(page.meta)),
-            "state": RawPayload.State.FAILED if page.broken else RawPayload.State.STORED,
-            "error": page.broken,
-            "next": page.final_cursor if whole else page.cursor,
-            "in_sweep": not whole,
-            "whole": whole,
-        }
-        with connection.cursor() as cursor:
-            # A body that is there already isn't sent again.
-            cursor.execute(STORE, values)
-            page_id, holding = cursor.fetchone()
-            if holding and page_id is None:
-                values["text"], values["encoding"] = as_text(page.body, page.encoding)
-                values["sent"] = True
-                cursor.execute(STORE, values)
-                page_id, _ = cursor.fetchone()
+    values = {
+        "run": run.pk,
+        "token": lease.token,
+        "sha256": digest,
+        "text": None,
+        "encoding": None,
+        "sent": False,
+        "size": len(page.body),
+        "records": page.records,
+        "source": run.source_id,
+        "sweep": run.sweep,
+        "number": run.pages + 1,
+        "cursor": page.cursor,
+        "url": page.url[:2000],
+        "status_code": page.status_code,
+        "headers": Json(dict(page.headers)),
+        "meta": Json(dict(page.meta)),
+        "state": RawPayload.State.FAILED if page.broken else RawPayload.State.STORED,
+        "error": page.broken,
+        "next": page.final_cursor if whole else page.cursor,
+        "in_sweep": not whole,
+        "whole": whole,
+        "reread": page.meta["file"] if page.meta.get("first_row") == 1 else None,
+    }
+    with connection.cursor() as cursor:
+        # A body that is there already isn't sent again.
+        prepared.execute(cursor, STORE, values)
+        page_id, holding = cursor.fetchone()
+        if holding and page_id is None:
+            values["text"], values["encoding"] = as_text(page.body, page.encoding)
+            values["sent"] = True
+            prepared.execute(cursor, STORE, values)
+            page_id, _ = cursor.fetchone()
     if page_id is None:
         raise LeaseLost(f"Run {run.pk} is another worker's by now.")
     run.pages += 1
