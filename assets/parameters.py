@@ -34,7 +34,7 @@ class Parameter:
     read: Callable[[str], Any]
     schema: Mapping[str, Any]
     default: Any = None
-    example: Any = None
+    example: str = ""
     required: bool = False
     #: How a person is asked for it: "" is a line of text.
     choices: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ def text(name: str, description: str, *, example: str = "", max_length: int = MA
             raise ValueError(f"must have at most {max_length} characters")
         return value or None
 
-    return Parameter(name, description, read_text, {"type": "string", "maxLength": max_length}, example=example or None)
+    return Parameter(name, description, read_text, {"type": "string", "maxLength": max_length}, example=example)
 
 
 def several(
@@ -154,7 +154,7 @@ def several(
 
     one: dict[str, Any] = {"type": "string", "enum": list(enum)} if enum else {"type": "string"}
     schema = {"type": "array", "items": one, "maxItems": most}
-    return Parameter(name, description, read_several, schema, example=example.split(","))
+    return Parameter(name, description, read_several, schema, example=example)
 
 
 def named(names: Sequence[str]) -> Callable[[str], str]:
@@ -207,7 +207,7 @@ def number(name: str, description: str, *, example: str = "") -> Parameter:
             raise ValueError(f"must lie within 1e-{MAX_EXPONENT} and 1e{MAX_EXPONENT}")
         return figure
 
-    return Parameter(name, description, read_number, {"type": "number"}, example=float(example) if example else None)
+    return Parameter(name, description, read_number, {"type": "number"}, example=example)
 
 
 def choice(

@@ -13,13 +13,12 @@ from assets.serializers import ErrorSerializer
 
 
 def shown(parameter: Parameter) -> OpenApiParameter:
-    schema = dict(parameter.schema)
-    if parameter.example is not None:
-        schema["example"] = parameter.example
+    # An example in words: one in the schema is filled in by /docs, and all filters at once find nothing.
+    description = parameter.description + (f" For example `{parameter.example}`." if parameter.example else "")
     # A list is one value with commas between, not a parameter that comes again.
-    listed: dict[str, Any] = {"style": "form", "explode": False} if schema["type"] == "array" else {}
+    listed: dict[str, Any] = {"style": "form", "explode": False} if parameter.schema["type"] == "array" else {}
     return OpenApiParameter(
-        parameter.name, schema, OpenApiParameter.QUERY, parameter.required, parameter.description, **listed
+        parameter.name, dict(parameter.schema), OpenApiParameter.QUERY, parameter.required, description, **listed
     )
 
 

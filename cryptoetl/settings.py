@@ -321,7 +321,7 @@ SPECTACULAR_SETTINGS = {
     "LICENSE": {"name": "MIT"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": f"/{STATIC_URL}cryptoetl/icon.svg",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "tryItOutEnabled": True, "displayRequestDuration": True},
     "REDOC_DIST": "SIDECAR",
     "PREPROCESSING_HOOKS": ["cryptoetl.documents.once_each"],

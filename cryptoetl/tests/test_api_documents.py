@@ -196,6 +196,18 @@ def test_the_pages_load_everything_from_here(client, path):
     assert '"/schema"' in page or "'/schema'" in page or 'url: "/schema"' in page.replace("'", '"')
 
 
+def test_a_first_try_on_the_docs_page_asks_without_filters(schema):
+    """Swagger fills in whatever has an example, and all filters at once find nothing."""
+    described = []
+    for item in schema["paths"].values():
+        (operation,) = item.values()
+        for parameter in operation.get("parameters", []):
+            if parameter["in"] == "query":
+                assert not {"example", "examples"} & (parameter.keys() | parameter["schema"].keys()), parameter
+                described.append(parameter["description"])
+    assert any("For example `btc`." in description for description in described)
+
+
 def test_the_handbook_names_every_address_and_parameter(schema):
     text = (settings.BASE_DIR / "docs" / "API.md").read_text()
     for path, item in schema["paths"].items():
