@@ -132,7 +132,7 @@ def form_fields(view: Any, request: Any) -> list[dict[str, Any]]:
             "name": parameter.name,
             "description": parameter.description,
             "choices": parameter.choices,
-            "example": ",".join(parameter.example) if isinstance(parameter.example, list) else parameter.example,
+            "example": parameter.example,
             "value": request.query_params.get(parameter.name, ""),
             "default": parameter.schema.get("default", ""),
         }
@@ -155,7 +155,9 @@ def table(decoded: Mapping[str, Any], view: Any, request: Any) -> dict[str, Any]
     for name in names:
         after = f"-{name}" if now == name else name
         href = with_parameters(request, {"ordering": after}) if name in orderings else ""
-        headings.append({"name": name, "href": href, "mark": "▲" if now == name else "▼" if now == f"-{name}" else ""})
+        mark = "▲" if now == name else "▼" if now == f"-{name}" else ""
+        number = any(is_number(row.get(name)) for row in rows)
+        headings.append({"name": name, "href": href, "mark": mark, "number": number})
     own = getattr(view, "row_address", None)
     lines = [
         [
