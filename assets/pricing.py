@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 
-from assets.consensus import INTERVALS_FRESH, THRESHOLD_PERCENT, Consensus, SourceQuote, consensus
+from assets.consensus import INTERVALS_FRESH, THRESHOLD_PERCENT, Consensus, SourceQuote, consensus, why_not
 from assets.copying import array_of_numbers, json_of, stage
 from assets.models import Source
 from assets.records import AssetRecord
@@ -199,7 +199,8 @@ def of_one(source: Source, interval: timedelta, record: AssetRecord, now: dateti
     stale_at = at + INTERVALS_FRESH * interval
     if price is None or not source.enabled or stale_at <= now:
         quote = SourceQuote(source.slug, source.identity_rank, interval, *record[3:9], False, source.enabled)
-        return columns(consensus([quote], now), 1)
+        left_out = json_of([{"source": source.slug, "reason": why_not(quote, now)}])
+        return None, None, None, None, None, None, None, rank, "none", "[]", left_out, 1, None, None
     used = f'["{source.slug}"]'
     return price, price, price, market_cap, volume, change, 0, rank, "single", used, "[]", 1, at, stale_at
 

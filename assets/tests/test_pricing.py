@@ -46,6 +46,15 @@ def priced(one) -> tuple:
     return Asset.objects.filter(listings__source_asset_id=one.source_asset_id).values_list(*pricing.COLUMNS).get()
 
 
+def test_the_newcomers_of_a_disabled_source_have_no_price():
+    now = datetime.now(UTC).replace(microsecond=0)
+    Source.objects.filter(slug="coingecko").update(enabled=False)
+    records = cases(now)
+    source = load("coingecko", *records)
+    for one in records:
+        assert priced(one) == expected(source, one, now)
+
+
 @pytest.mark.parametrize("change", ["nothing", "disabled", "delisted"])
 def test_one_quote_is_priced_as_the_rule_says(change):
     now = datetime.now(UTC).replace(microsecond=0)
