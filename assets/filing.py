@@ -44,12 +44,10 @@ def taken(keys: Iterable[int]) -> set[int]:
 
 def file(rows: Iterable[tuple[int, Collection[int]]]) -> None:
     """Each (listing, keys) is filed. The listing is not filed under one of them yet."""
+    # Keys lie anywhere in their index: in its order each of its pages is gone to once.
+    filed = sorted((key, listing_id) for listing_id, keys in rows for key in keys)
     with connection.cursor() as cursor:
-        copy_rows(
-            cursor,
-            "assets_listing_key (key, listing_id)",
-            [(key, listing_id) for listing_id, keys in rows for key in keys],
-        )
+        copy_rows(cursor, "assets_listing_key (key, listing_id)", filed)
 
 
 def file_again(rows: Sequence[tuple[int, Collection[int], Collection[int]]]) -> None:

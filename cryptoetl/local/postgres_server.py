@@ -30,7 +30,6 @@ SETTINGS = {
     "work_mem": "16MB",
     "maintenance_work_mem": "128MB",
     "random_page_cost": "1.1",
-    "wal_compression": "pglz",
     "wal_buffers": "16MB",
     "min_wal_size": "128MB",
     "max_wal_size": "1GB",
