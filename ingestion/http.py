@@ -80,8 +80,11 @@ class SourceHttp:
         self.failed_before = 0
         self._ahead: Ahead | None = None
         self.session = requests.Session()
-        # Proxies of the environment count; a password that ~/.netrc holds for the host goes nowhere.
-        self.session.auth = lambda request: request
+        # Proxies and authorities of the environment count, and are looked for once; a password that ~/.netrc holds for
+        # the host goes nowhere.
+        environment = self.session.merge_environment_settings(self.base_url, {}, stream=True, verify=None, cert=None)
+        self.session.proxies, self.session.verify = environment["proxies"], environment["verify"]
+        self.session.trust_env = False
         self.session.headers.update(
             {"user-agent": "cryptoetl", "accept": "application/json, text/csv;q=0.9, */*;q=0.1"}
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -221,6 +222,25 @@ def test_the_key_never_follows_a_redirect_and_is_in_nothing_that_is_kept(ingest,
     assert all("CANARY-7f3a" not in str(call.headers) for call in provider.elsewhere_calls)
     kept = [str(list(model.objects.values())) for model in (Run, RawPayload, Gate)]
     assert all("CANARY-7f3a" not in text for text in (*kept, caplog.text))
+
+
+def test_the_proxy_of_the_environment_is_used_but_for_its_exceptions(ingest, provider, settings, monkeypatch):
+    address = urlsplit(provider.url("coingecko"))
+    settings.COINGECKO_BASE_URL = f"http://coingecko.invalid{address.path}"
+    monkeypatch.setenv("http_proxy", f"http://{address.netloc}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert ingest("coingecko").status == "completed"
+    monkeypatch.setenv("no_proxy", "coingecko.invalid")
+    assert "can't be resolved" in ingest("coingecko").error
+
+
+def test_a_password_that_netrc_holds_for_the_host_goes_nowhere(ingest, provider, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine {urlsplit(provider.url('coingecko')).hostname} login me password CANARY-7f3a\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert ingest("coingecko").status == "completed"
+    assert all("authorization" not in call.headers for call in provider.calls)
 
 
 def test_no_minute_holds_more_calls_than_the_limit(tables):
