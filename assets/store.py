@@ -86,10 +86,12 @@ SELECT staging.page_id, count(*) FILTER (WHERE quoted.is_new),
 UNION ALL SELECT NULL, NULL, NULL, coalesce(array_agg(DISTINCT asset_id), '{}') FROM quoted
 """
 
+#: Its quote is looked up for each that is there: a join would now and then read the whole table for a few.
 KNOWN = """
 SELECT listing.source_asset_id, listing.id, listing.asset_id, listing.symbol, listing.name,
-       array_to_string(listing.contracts, ','), quote.digest
-FROM assets_listing listing LEFT JOIN assets_quote quote ON quote.listing_id = listing.id
+       array_to_string(listing.contracts, ','),
+       (SELECT digest FROM assets_quote quote WHERE quote.listing_id = listing.id)
+FROM assets_listing listing
 WHERE listing.source_id = %s AND listing.source_asset_id = ANY(%s::text[])
 """
 
