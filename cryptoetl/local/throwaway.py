@@ -16,6 +16,8 @@ from cryptoetl.local.trouble import Trouble
 
 #: After a kill PostgreSQL first makes good what it had not written: all since its last checkpoint.
 SECONDS_TO_START = 120
+#: What PostgreSQL says while one of its predecessor's processes is still at work.
+HELD_BY_THE_DEAD = "is still in use"
 
 
 class Throwaway:
@@ -43,9 +45,18 @@ class Throwaway:
             raise
 
     def start_postgres(self) -> None:
+        """After a kill it starts once the processes that the dead one left behind have noticed, as under `make up`."""
         self.postgres.configure()
-        self._spawn("postgres", self.postgres.argv(), self.postgres.method, CLONE)
-        self._wait("postgres", self.postgres)
+        deadline = time.monotonic() + SECONDS_TO_START
+        while True:
+            before = len(self._log("postgres"))
+            self._spawn("postgres", self.postgres.argv(), self.postgres.method, CLONE)
+            try:
+                return self._wait("postgres", self.postgres)
+            except Trouble:
+                if HELD_BY_THE_DEAD not in self._log("postgres")[before:] or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def start_redis(self, wait: bool = True) -> None:
         self.redis.configure()
@@ -92,10 +103,14 @@ class Throwaway:
                 start_new_session=True,
             )
 
+    def _log(self, name: str) -> str:
+        log = self.folder.path / f"{name}.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
     def _wait(self, name: str, server: PostgresServer | RedisServer) -> None:
         deadline = time.monotonic() + SECONDS_TO_START
         while reason := server.trouble():
             if self.running[name].poll() is not None or time.monotonic() > deadline:
-                log = (self.folder.path / f"{name}.log").read_text(errors="replace").strip().splitlines()
+                log = self._log(name).strip().splitlines()
                 raise Trouble(f"{name} did not start for the tests: {log[-1] if log else reason}")
             time.sleep(0.02)

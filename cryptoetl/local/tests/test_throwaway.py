@@ -6,15 +6,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import psutil
+import psycopg2
 import pytest
 
 from cryptoetl.local.folder import CLONE
 from cryptoetl.local.tests.conftest import until
+from cryptoetl.local.throwaway import Throwaway
 
 BLOCKED = """
 import threading
@@ -72,3 +76,28 @@ def test_its_servers_end_with_a_session_that_is_ended(
     until(lambda: not with_path(tmp_path), seconds=20)
     if number == signal.SIGINT:
         assert list(tmp_path.glob("cryptoetl-test-*")) == []
+
+
+def test_a_killed_server_starts_again_while_one_of_its_processes_is_still_at_work() -> None:
+    servers = Throwaway()
+    servers.start()
+    try:
+        with closing(psycopg2.connect(servers.postgres.url)) as connection, connection.cursor() as cursor:
+            worker = connection.get_backend_pid()
+            thinking = Thread(
+                target=suppressed, args=(cursor.execute, "SELECT sum(n) FROM generate_series(1, 9999999) n")
+            )
+            thinking.start()
+            until(lambda: psutil.Process(worker).cpu_percent(0.1) > 20)
+            servers.kill("postgres")
+            servers.start_postgres()
+            thinking.join()
+        with closing(psycopg2.connect(servers.postgres.url)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        servers.stop()
+
+
+def suppressed(call: Callable[..., object], *arguments: object) -> None:
+    with suppress(psycopg2.Error):
+        call(*arguments)
