@@ -28,10 +28,16 @@ UNION
 (SELECT l.id, l.asset_id FROM (SELECT DISTINCT unnest(listing_ids) AS id FROM assets_unfiled) unfiled
  JOIN assets_listing l ON l.id = unfiled.id WHERE {text} ILIKE %(pattern)s LIMIT {most})
 """
+#: A batch holds up to ten thousand listings or one: whole batches, until they are so many. A second's work.
+AT_ONCE = 5_000
 FILE = """
-WITH waiting AS (
-    DELETE FROM assets_unfiled WHERE id IN (SELECT id FROM assets_unfiled ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED)
-    RETURNING listing_ids
+WITH first AS (
+    SELECT id, sum(cardinality(listing_ids)) OVER (ORDER BY id) - cardinality(listing_ids) AS before
+    FROM (SELECT id, listing_ids FROM assets_unfiled ORDER BY id LIMIT 100) oldest
+), waiting AS (
+    DELETE FROM assets_unfiled WHERE id IN (
+        SELECT id FROM assets_unfiled WHERE id IN (SELECT id FROM first WHERE before < %s) FOR UPDATE SKIP LOCKED
+    ) RETURNING listing_ids
 )
 INSERT INTO assets_listing_text (listing_id, grams)
 SELECT l.id, assets_grams(l.symbol || E'\\n' || l.name)
@@ -66,7 +72,7 @@ def file_texts(seconds: float = 5) -> int:
     end, filed = monotonic() + seconds, 0
     while monotonic() < end:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(FILE)
+            cursor.execute(FILE, [AT_ONCE])
             if not cursor.rowcount:
                 break
             filed += cursor.rowcount

@@ -70,6 +70,17 @@ def test_a_listing_with_another_name_is_found_by_that_alone(client):
     assert searching.file_texts() == 0, "nothing waits"
 
 
+def test_what_waits_is_filed_in_small_transactions(monkeypatch, django_assert_num_queries):
+    """A worker that is told to stop has little in hand."""
+    for name in ("One", "Two", "Three", "Four"):
+        load("coingecko", *(record(f"{name}-{n}", "X", f"{name} {n}") for n in range(2)))
+    load("coingecko", record("last", "X", "Last"))
+    monkeypatch.setattr(searching, "AT_ONCE", 3)
+    # Two batches, two, the last, and a look for more; a savepoint around each.
+    with django_assert_num_queries(4 * 3):
+        assert searching.file_texts() == 9
+
+
 def test_many_matches_are_found_in_the_order_of_the_list(client, monkeypatch):
     coins("coingecko", 40)
     searching.file_texts()
