@@ -7,11 +7,13 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 
-from assets.models import Asset, Event, Listing, PricePoint, Quote
+from assets import prepared
+from assets.models import Asset, Event, Listing, PricePoint, Quote, Source
 from cryptoetl.demo import Fault, ProviderServer
-from ingestion import parsing, replaying
+from ingestion import parsing, replaying, tasks
 from ingestion.models import Checkpoint, RawBody, RawPayload, Reject, Run
-from ingestion.tests.conftest import point_at, run_to_end
+from ingestion.runs import start_run
+from ingestion.tests.conftest import PAGES, point_at, run_to_end
 
 
 def written() -> int:
@@ -296,6 +298,20 @@ def test_a_failed_run_does_not_poison_the_next_in_the_same_process(ingest, provi
     assert failed.status == "failed"
     good = ingest("coingecko")
     assert (good.status, good.inserted) == ("completed", good.processed)
+
+
+def test_behind_a_pooler_a_run_goes_on_though_nothing_stays_prepared(market, monkeypatch):
+    monkeypatch.setattr(prepared, "_pooled", False)
+
+    def hand_over_the_connection(_: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("DEALLOCATE ALL")
+
+    run = start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    tasks.carry(run.pk, hand_over_the_connection)
+    run.refresh_from_db()
+    assert (run.pages, run.outcome, run.error) == (PAGES, "completed", "")
+    assert prepared._pooled
 
 
 def test_one_run_per_source_at_a_time(tables, provider):
