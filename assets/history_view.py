@@ -50,12 +50,12 @@ class AssetHistory(OfAsset):
             return as_file(request, content, f"{re.sub(r'[^A-Za-z0-9._-]', '_', asset_id)[:100]}-{window.interval}")
         following: str | None = None
         if window.interval == "raw":
-            texts, beyond, gaps = history.points(series, window)
+            text, beyond, gaps = history.points(series, window)
             whose = window.source
             if beyond is not None:
                 following = address(request, asked.sent, {"from": utc(beyond), "to": utc(window.end)})
         else:
-            chosen, texts, gaps = history.candles(series, window)
+            chosen, text, gaps = history.candles(series, window)
             whose = chosen.source if chosen else window.source
         content = {
             "asset_id": asset_id,
@@ -65,12 +65,12 @@ class AssetHistory(OfAsset):
             "source": whose and source_label(whose),
             "derived": window.interval != "raw",
             "derived_from": None if window.interval == "raw" else MADE_OF,
-            "data": [orjson.Fragment(text) for text in texts],
+            "data": orjson.Fragment(f"[{text}]"),
             "gaps": gaps,
             "next": following,
         }
         # Without the times asked for: those that the caller left open move with the clock.
-        return self.conditional(request, content, ["\n".join(texts), to_json([gaps, whose])], None)
+        return self.conditional(request, content, [text, to_json([gaps, whose])], None)
 
 
 def lines(kind: str, series: Sequence[Series], asked: Window) -> Iterable[bytes]:
