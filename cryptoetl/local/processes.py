@@ -63,6 +63,11 @@ def _part_of(folder: Folder, process: psutil.Process) -> Found | None:
     return None
 
 
+def end(folder: Folder, program: str) -> None:
+    """What a killed predecessor of the program left behind is gone: two seconds after it was asked, by force."""
+    stop(lambda: [one for one in of(folder) if one.program == program], patience=2)
+
+
 def wait_for_burial(family: Iterable[Found], seconds: float) -> None:
     """The system's process table has forgotten the dead, or the time is up: the first process of a machine does that
     for those without a parent, and not every first process hurries."""

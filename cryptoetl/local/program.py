@@ -26,7 +26,7 @@ def main(name: str) -> None:
     folder = Folder(os.environ[processes.MARK])
     os.environ[processes.PROGRAM_MARK] = name
     _pause_after_a_short_life(folder, name)
-    processes.stop(lambda: [one for one in processes.of(folder) if one.program == name], patience=2)
+    processes.end(folder, name)
     state = folder.read_state()
     if name == "postgres":
         _become_postgres(folder, state)

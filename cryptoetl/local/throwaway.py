@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from cryptoetl.local import binaries, nonroot, ports
+from cryptoetl.local import binaries, nonroot, ports, processes
 from cryptoetl.local.folder import CLONE, Folder, password
 from cryptoetl.local.postgres_server import PostgresServer, server_environment
 from cryptoetl.local.redis_server import RedisServer
@@ -16,8 +16,6 @@ from cryptoetl.local.trouble import Trouble
 
 #: After a kill PostgreSQL first makes good what it had not written: all since its last checkpoint.
 SECONDS_TO_START = 120
-#: What PostgreSQL says while one of its predecessor's processes is still at work.
-HELD_BY_THE_DEAD = "is still in use"
 
 
 class Throwaway:
@@ -45,18 +43,9 @@ class Throwaway:
             raise
 
     def start_postgres(self) -> None:
-        """After a kill it starts once the processes that the dead one left behind have noticed, as under `make up`."""
         self.postgres.configure()
-        deadline = time.monotonic() + SECONDS_TO_START
-        while True:
-            before = len(self._log("postgres"))
-            self._spawn("postgres", self.postgres.argv(), self.postgres.method, CLONE)
-            try:
-                return self._wait("postgres", self.postgres)
-            except Trouble:
-                if HELD_BY_THE_DEAD not in self._log("postgres")[before:] or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        self._spawn("postgres", self.postgres.argv(), self.postgres.method, CLONE)
+        self._wait("postgres", self.postgres)
 
     def start_redis(self, wait: bool = True) -> None:
         self.redis.configure()
@@ -90,6 +79,7 @@ class Throwaway:
 
     def _spawn(self, name: str, argv: list[str], method: str, inside: Path) -> None:
         if name == "postgres":
+            processes.end(self.folder, name)
             self.postgres.forget_the_dead()
         with (self.folder.path / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
@@ -103,14 +93,10 @@ class Throwaway:
                 start_new_session=True,
             )
 
-    def _log(self, name: str) -> str:
-        log = self.folder.path / f"{name}.log"
-        return log.read_text(errors="replace") if log.exists() else ""
-
     def _wait(self, name: str, server: PostgresServer | RedisServer) -> None:
         deadline = time.monotonic() + SECONDS_TO_START
         while reason := server.trouble():
             if self.running[name].poll() is not None or time.monotonic() > deadline:
-                log = self._log(name).strip().splitlines()
+                log = (self.folder.path / f"{name}.log").read_text(errors="replace").strip().splitlines()
                 raise Trouble(f"{name} did not start for the tests: {log[-1] if log else reason}")
             time.sleep(0.02)
