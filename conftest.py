@@ -137,6 +137,13 @@ END $$
 """
 
 
+def end_backend(pid: int, by: Any) -> None:
+    """The server's end of a connection is gone, ended over another one (`by`)."""
+    with by.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        assert cursor.fetchone() == (True,)
+
+
 def empty_tables() -> None:
     """Nothing but what `migrate` puts there is in the database."""
     from django.db import connection

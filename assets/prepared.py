@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import psycopg2
 from django.db import DatabaseError, connection
 
 #: A connection keeps no more than so many; what comes later is planned each time.
@@ -31,16 +30,17 @@ def execute(cursor: Any, sql: str, values: Sequence[Any] | Mapping[str, Any] = (
         return
     try:
         if name is None and sql in known:
-            known[sql] = prepare(cursor.cursor, sql, marks(values), len(known))
+            # By psycopg2's own cursor, whose errors Django does not wrap: this is no statement of the caller's.
+            with connection.wrap_database_errors:
+                known[sql] = prepare(cursor.cursor, sql, marks(values), len(known))
         elif name is not None:
             cursor.execute(f"EXECUTE {name}({', '.join(marks(values))})" if values else f"EXECUTE {name}", values)
             return
         else:
             known[sql] = None
-    except (DatabaseError, psycopg2.Error) as error:
+    except DatabaseError as error:
         # Somebody else's connection until just now: ours is prepared elsewhere, or his is here.
-        code = getattr(error, "pgcode", None) or getattr(error.__cause__, "pgcode", None)
-        if code not in ("26000", "42P05") or connection.in_atomic_block:
+        if getattr(error.__cause__, "pgcode", None) not in ("26000", "42P05") or connection.in_atomic_block:
             raise
         _pooled = True
     cursor.execute(sql, values)

@@ -9,6 +9,7 @@ import pytest
 from django.db import OperationalError, connection, connections
 
 from assets.copying import array_of, array_of_numbers, copy_rows, stage
+from conftest import end_backend
 
 pytestmark = pytest.mark.django_db
 
@@ -62,17 +63,10 @@ def test_a_server_that_is_gone_in_mid_copy_is_trouble_of_the_database_and_no_fau
     try:
         with pytest.raises(OperationalError), lone.cursor() as cursor:
             cursor.execute("CREATE TEMP TABLE copied (number int)")
-            cursor.execute("SELECT pg_backend_pid()")
-            end_backend(cursor.fetchone()[0])
+            end_backend(lone.connection.get_backend_pid(), connection)
             copy_rows(cursor, "copied", [(1,)])
     finally:
         lone.close()
-
-
-def end_backend(pid: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-        assert cursor.fetchone() == (True,)
 
 
 def test_no_row_is_no_statement(django_assert_num_queries):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, connections
 
 from assets import prepared
 from assets.tests.factories import coins
+from conftest import end_backend
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,6 +60,19 @@ def test_no_more_statements_than_a_connection_should_keep(client, monkeypatch):
         for size in (1, 2, 3, 4):
             assert len(client.get(f"/data?page_size={size}").json()["data"]) == size
     assert len(names()) == 2
+
+
+def test_a_line_that_breaks_while_a_statement_is_prepared_is_trouble_of_the_database():
+    lone = connections.create_connection("default")
+    try:
+        with connection.cursor() as cursor:
+            prepared.execute(cursor, "SELECT 1")
+            end_backend(connection.connection.get_backend_pid(), lone)
+            with pytest.raises(OperationalError):
+                prepared.execute(cursor, "SELECT 1")
+    finally:
+        lone.close()
+        connection.close()
 
 
 @pytest.mark.parametrize("statement", ["DEALLOCATE ALL", "elsewhere"])
