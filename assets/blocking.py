@@ -18,10 +18,7 @@ _CURATED_BY_KEY = facts_by_key(CURATED)
 
 def blocking_keys(listing: Listing, curated: Iterable[CuratedFact] = CURATED) -> frozenset[str]:
     """Listings that share none of these are never compared, but for a decision. `listing:<key>` is one of them."""
-    return keys_of(listing, _CURATED_BY_KEY if curated is CURATED else facts_by_key(curated))
-
-
-def keys_of(listing: Listing, facts: Mapping[str, set[str]]) -> frozenset[str]:
+    facts = _CURATED_BY_KEY if curated is CURATED else facts_by_key(curated)
     meeting = meeting_keys(listing.key, listing.reading, listing.contracts, facts)
     return frozenset(("listing:" + listing.key, *meeting))
 
@@ -59,26 +56,32 @@ def neighbourhood(
     for pair in judge.decided:
         for key in pair:
             decided_with[key] |= {"listing:" + other for other in pair - {key}}
-    known: dict[str, tuple[Listing, frozenset[str]]] = {}
+    known: dict[str, tuple[Listing, list[str]]] = {}
     blocks: dict[str, list[Listing]] = defaultdict(list)
+
+    def keys_of(listing: Listing) -> list[str]:
+        """Where it meets others, and those that a person set beside it."""
+        keys = meeting_keys(listing.key, listing.reading, listing.contracts, facts)
+        return [*keys, *decided_with[listing.key]] if listing.key in decided_with else keys
 
     def learn(listings: Iterable[Listing]) -> None:
         for listing in listings:
             if listing.key not in known:
-                known[listing.key] = listing, keys_of(listing, facts)
-                for key in known[listing.key][1]:
+                known[listing.key] = listing, (keys := keys_of(listing))
+                for key in keys:
                     blocks[key].append(listing)
+                if listing.key in decided_with:
+                    blocks["listing:" + listing.key].append(listing)
 
     learn(seeds)
     inside = {key: listing for key, (listing, _) in known.items()}
-    frontier = [*known.values(), *((listing, keys_of(listing, facts)) for listing in former)]
+    frontier = [*known.values(), *((listing, keys_of(listing)) for listing in former)]
     asked: set[str] = set()
     while frontier:
-        reach = [(listing, keys | decided_with.get(listing.key, set())) for listing, keys in frontier]
-        wanted = frozenset().union(*(keys for _, keys in reach)) - asked
+        reach, frontier = frontier, []
+        wanted = frozenset(key for _, keys in reach for key in keys) - asked
         asked |= wanted
         learn(fetch(wanted))
-        frontier = []
         for listing, keys in reach:
             for key in keys:
                 for other in blocks.get(key, ()):

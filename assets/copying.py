@@ -49,7 +49,7 @@ def array_of(texts: Iterable[str]) -> str:
 
 def array_of_numbers(numbers: Iterable[int]) -> str:
     """As `array_of`."""
-    return "{" + ",".join(map(str, numbers)) + "}"
+    return "{" + _encoder.encode(list(numbers)).decode()[1:-1] + "}"
 
 
 def json_of(value: object) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple
 
 from assets.figures import Comparison, compare
 from assets.likeness import LISTED_AS, Likeness, compare_texts
@@ -22,9 +22,9 @@ from assets.names import Reading, likeness
 SAME, DOUBTFUL, DIFFERENT = "same", "doubtful", "different"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # frozen, it would take four times as long to make, by the ten thousand
 class Listing:
-    """The facts of one source's entry that identity may look at. None: the source did not say."""
+    """The facts of one source's entry that identity may look at. None: the source did not say. Nobody changes one."""
 
     source: str
     source_asset_id: str
@@ -47,18 +47,18 @@ class Listing:
     _reading: Reading | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", f"{self.source}:{self.source_asset_id}")
+        self.key = f"{self.source}:{self.source_asset_id}"
 
     @property
     def reading(self) -> Reading:
         """Its texts taken apart: once, as every listing meets many others."""
         if self._reading is None:
-            object.__setattr__(self, "_reading", Reading(self.source_asset_id, self.symbol, self.name))
-        return cast(Reading, self._reading)
+            self._reading = Reading(self.source_asset_id, self.symbol, self.name)
+        return self._reading
 
     def read_as(self, reading: Reading) -> Listing:
         """Itself; its texts have been taken apart before, and this is what came of it."""
-        object.__setattr__(self, "_reading", reading)
+        self._reading = reading
         return self
 
 
@@ -80,8 +80,7 @@ class CuratedFact:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     outcome: str
     score: float
     method: str
@@ -165,10 +164,13 @@ class Judge:
         self._said: dict[tuple[int, int], tuple[Verdict | None, Listing, Listing]] = {}
 
     def __call__(self, a: Listing, b: Listing) -> Verdict | None:
+        if a.source == b.source and not self.decided:
+            return None
         pair = (id(a), id(b)) if id(a) < id(b) else (id(b), id(a))
-        if pair not in self._said:
-            self._said[pair] = judge(a, b, self.decided, self.facts), a, b
-        return self._said[pair][0]
+        said = self._said.get(pair)
+        if said is None:
+            said = self._said[pair] = judge(a, b, self.decided, self.facts), a, b
+        return said[0]
 
 
 def _by_likeness(a: Listing, b: Listing) -> Verdict | None:
@@ -177,14 +179,14 @@ def _by_likeness(a: Listing, b: Listing) -> Verdict | None:
     if texts is None:
         return None
     figures = compare(a, b)
-    reasons = (texts.method, *figures.reasons)
-    clash = _clashing_chain(a, b)
-    if clash:
-        reasons += (f"other contracts on {clash}",)
-    if clash or figures.apart_by > texts.bears:
-        return Verdict(DOUBTFUL, round(texts.score - 0.3, 4), texts.method, reasons) if texts.stands else None
-    if texts.quiet and not (figures.price or figures.size):
+    clash = _clashing_chain(a, b) if a.contracts and b.contracts else ""
+    apart = clash or figures.apart_by > texts.bears
+    if (apart and not texts.stands) or (texts.quiet and not (figures.price or figures.size)):
         return None
+    reasons = (texts.method, *figures.reasons)
+    if apart:
+        against = (f"other contracts on {clash}",) if clash else ()
+        return Verdict(DOUBTFUL, round(texts.score - 0.3, 4), texts.method, reasons + against)
     if texts.stands or (texts.bare and not figures.compared):
         score = texts.score + _preference(a, b, texts, figures)
         return Verdict(SAME, round(score, 5), texts.method, reasons)
@@ -224,7 +226,5 @@ def _prominence(listing: Listing) -> int:
 
 def _clashing_chain(a: Listing, b: Listing) -> str:
     """A chain on which both have contracts, and not the same; empty if there is none."""
-    if not a.contracts or not b.contracts:
-        return ""
     chains = {contract.partition(":")[0] for contract in a.contracts}
     return min(chains & {contract.partition(":")[0] for contract in b.contracts}, default="")

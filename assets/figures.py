@@ -7,10 +7,9 @@ it; its size (supply, market cap, rank) does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 #: Prices and market caps of times further apart than this do not agree, and count as apart ten times later only: of
 #: 167 leading coins one in a hundred moved more than eighteenfold in half a year.
@@ -53,8 +52,7 @@ class Figured(Protocol):
     def observed_at(self) -> datetime | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NamedTuple):
     price: bool = False
     """The prices agree, and are no peg."""
     size: bool = False
@@ -65,7 +63,40 @@ class Comparison:
     """Too little to speak against: some sources rank coins of unknown supply behind all others."""
     compared: bool = False
     """Whether both have a price or a market cap of one time, or a supply of the same kind."""
-    reasons: tuple[str, ...] = ()
+    found: _Found | None = None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What was found, in words. Of most pairs nobody asks."""
+        if self.found is None:
+            return ()
+        supply, price_by, pegged, same_time, cap, cap_by, rank, ranks = self.found
+        reasons = ["supply agrees"] if supply else []
+        if price_by is not None:
+            note = "" if same_time else ", of other days"
+            if pegged and price_by <= PRICE_AGREES:
+                note = ", near a dollar as all pegged coins"
+            # Of prices that agree not how nearly: that depends on which of two others it was first compared with.
+            reasons.append("prices agree" if self.price else f"prices {_distance(price_by)}{note}")
+        reasons += [f"{what} agrees" for what, agrees in (("market cap", cap), ("rank", rank)) if agrees]
+        if cap_by is not None and not supply and cap_by > _caps_apart(same_time):
+            reasons.append(f"market caps {_distance(cap_by)}")
+        if ranks and self.rank_apart:
+            reasons.append(f"rank {min(ranks)} and rank {max(ranks)}")
+        return tuple(reasons)
+
+
+class _Found(NamedTuple):
+    """Which figures agree, and how many times one price or market cap is the other."""
+
+    supply: bool
+    price_by: Decimal | None
+    pegged: bool
+    same_time: bool
+    cap: bool
+    cap_by: Decimal | None
+    rank: bool
+    ranks: tuple[int, int] | None
 
 
 NOTHING = Comparison()
@@ -85,29 +116,25 @@ def compare(a: Figured, b: Figured) -> Comparison:
     price = same_time and price_by is not None and price_by <= PRICE_AGREES and not pegged
     cap = same_time and cap_by is not None and cap_by <= CAP_AGREES
     rank = ranks is not None and min(ranks) <= RANK_TELLS and max(ranks) <= RANK_AGREES * min(ranks)
-    reasons = ["supply agrees"] if supply else []
-    if price_by is not None:
-        note = "" if same_time else ", of other days"
-        if pegged and price_by <= PRICE_AGREES:
-            note = ", near a dollar as all pegged coins"
-        # Of prices that agree not how nearly: that depends on which of two others it was first compared with.
-        reasons.append("prices agree" if price else f"prices {_distance(price_by)}{note}")
-    reasons += [f"{what} agrees" for what, agrees in (("market cap", cap), ("rank", rank)) if agrees]
 
-    apart_by = Decimal(0)
+    apart_by, rank_apart = Decimal(0), False
     if not supply:  # with the same odd supply another price is a stale price
         slack = Decimal(1) if same_time else LATER_SLACK
         if price_by is not None and price_by > APART * slack:
             apart_by = price_by / slack
-        if cap_by is not None and cap_by > APART * slack * CAP_SLACK:
+        if cap_by is not None and cap_by > _caps_apart(same_time):
             apart_by = max(apart_by, cap_by / (slack * CAP_SLACK))
-            reasons.append(f"market caps {_distance(cap_by)}")
-    rank_apart = False
-    if ranks and not supply and max(ranks) > RANK_APART * min(ranks) and abs(ranks[0] - ranks[1]) > RANK_PLACES_APART:
-        rank_apart = True
-        reasons.append(f"rank {min(ranks)} and rank {max(ranks)}")
+        if ranks:
+            near, far = min(ranks), max(ranks)
+            rank_apart = far > RANK_APART * near and far - near > RANK_PLACES_APART
     compared = bool(supplies) or (same_time and not (price_by is None and cap_by is None))
-    return Comparison(price, supply or cap or rank, apart_by, rank_apart, compared, tuple(reasons))
+    found = _Found(supply, price_by, pegged, same_time, cap, cap_by, rank, ranks)
+    return Comparison(price, supply or cap or rank, apart_by, rank_apart, compared, found)
+
+
+def _caps_apart(same_time: bool) -> Decimal:
+    """From how many times the other on one market cap speaks against."""
+    return APART * CAP_SLACK * (1 if same_time else LATER_SLACK)
 
 
 def _apart(a: Decimal | None, b: Decimal | None) -> Decimal | None:
@@ -145,7 +172,7 @@ def _supplies_agree(a: Figured, b: Figured) -> list[bool]:
             (a.total_supply, b.total_supply, TOTAL_AGREES),
             (a.max_supply, b.max_supply, MAX_AGREES),
         )
-        if (by := _apart(ours, theirs)) is not None
+        if ours and theirs and (by := _apart(ours, theirs)) is not None
     ]
 
 

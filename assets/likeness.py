@@ -120,7 +120,9 @@ def _with_one_symbol(a: Reading, b: Reading) -> Likeness | None:
         return LISTED_ALIKE if by_empty_words else LISTED_AS
     if by_empty_words and (ours.core != symbol or ours.marks):
         return EMPTY_WORDS
-    if _shortens(ours.words, theirs.words, symbol) or _shortens(theirs.words, ours.words, symbol):
+    if ours.initial == theirs.initial and (
+        _shortens(ours.words, theirs.words, symbol) or _shortens(theirs.words, ours.words, symbol)
+    ):
         return SHORTENED
     more = ours.generic ^ theirs.generic
     if (
@@ -148,8 +150,6 @@ def _alike(a: Reading, b: Reading) -> bool:
 
 def _shortens(a: tuple[str, ...], b: tuple[str, ...], symbol: str) -> bool:
     """`a` lacks last words of `b`, where the symbol spells all of `b`; or `a` has words of `b` cut to one letter."""
-    if not a or not b or a[0][0] != b[0][0]:
-        return False
     if 2 <= len(a) < len(b):
         return b[: len(a)] == a and "".join(word[0] for word in b) == symbol
     if len(a) != len(b) or a == b:

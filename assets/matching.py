@@ -57,18 +57,21 @@ def facts_of(source: Source, record: AssetRecord, reading: Reading) -> Listing:
 
 
 class Neighbours:
-    """Listings read from the database, by blocking key, with where each of them is."""
+    """Listings read from the database, by blocking key, each once, with where each of them is."""
 
     def __init__(self) -> None:
         self.stored: dict[str, Stored] = {}
+        self._listings: list[Listing] = []
 
     def fetch(self, keys: Iterable[str]) -> list[Listing]:
-        """The known listings that have one of the blocking keys; `listing:<source>:<id>` is one."""
+        """The known listings that have one of the blocking keys, `listing:<source>:<id>` is one, among all read yet."""
         named = [key.removeprefix("listing:").split(":", 1) for key in keys if key.startswith("listing:")]
-        return self._read(
+        self._read(
             FACTS
+            # In a subquery the planner does not weigh the keys one by one, which takes longer than looking them up.
             + """WHERE listing.id IN (
-                SELECT listing_id FROM assets_listing_key WHERE key = ANY(%s::bigint[])
+                SELECT listing_id FROM assets_listing_key WHERE key = ANY((SELECT %s::bigint[])::bigint[])
+                AND listing_id <> ALL(%s::bigint[])
                 UNION ALL
                 SELECT listing.id FROM unnest(%s::text[], %s::text[]) named (source, source_asset_id)
                 JOIN assets_source source ON source.slug = named.source
@@ -77,10 +80,12 @@ class Neighbours:
             )""",
             [
                 array_of_numbers(filing.key_of(key) for key in keys if not key.startswith("listing:")),
+                array_of_numbers(place.listing_id for place in self.stored.values()),
                 [source for source, _ in named],
                 [source_asset_id for _, source_asset_id in named],
             ],
         )
+        return self._listings
 
     def of_source(self, source: Source, ids: Iterable[str]) -> list[Listing]:
         return self._read(
@@ -120,6 +125,7 @@ class Neighbours:
                 listing = Listing(*[*facts, tuple(contracts), observed_at])
                 self.stored[listing.key] = Stored(*row[:5])
                 found.append(listing)
+        self._listings += found
         return found
 
 

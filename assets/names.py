@@ -47,6 +47,8 @@ _NOT_ALNUM = {code: None for code in range(128) if not chr(code).isalnum()}
 class NameParts(NamedTuple):
     words: tuple[str, ...]
     """The words of the name, without notes and marks."""
+    initial: str
+    """The letter that they begin with."""
     core: str
     """The same without generic words, compact."""
     generic: frozenset[str]
@@ -77,7 +79,7 @@ class Reading:
         self.several = "-" in source_asset_id
         """Whether the id has several words."""
         self._parts: NameParts | None = None
-        self._letter_pairs: frozenset[str] | None = None
+        self._letter_pairs: frozenset[tuple[str, str]] | None = None
         self._keys: tuple[str, ...] | None = None
 
     @property
@@ -114,9 +116,9 @@ class Reading:
         return not listed.startswith(name) or listed.removeprefix(name) in GENERIC
 
     @property
-    def letter_pairs(self) -> frozenset[str]:
+    def letter_pairs(self) -> frozenset[tuple[str, str]]:
         if self._letter_pairs is None:
-            self._letter_pairs = frozenset(map("".join, pairwise(self.compact)))
+            self._letter_pairs = frozenset(pairwise(self.compact))
         return self._letter_pairs
 
     def _id_without_symbol(self, source_asset_id: str) -> str:
@@ -161,18 +163,24 @@ def _plain(text: str) -> str:
 
 
 def _take_apart(name: str) -> NameParts:
-    marks = {text if (text := compact(note)) in DERIVED else "note " + text for note in _NOTE.findall(name)}
-    bare = " ".join(_NOTE.sub(" ", name).split())
-    if not bare:
-        bare, marks = name, set()
-    if on_chain := _ON_CHAIN.search(bare):
+    marks: set[str] = set()
+    bare = " ".join(name.split())
+    if not (plain := bare.isascii() and bare.replace(" ", "").isalnum()):
+        marks = {text if (text := compact(note)) in DERIVED else "note " + text for note in _NOTE.findall(name)}
+        bare = " ".join(_NOTE.sub(" ", name).split())
+        if not bare:
+            bare, marks = name, set()
+    if (" on " in bare or " via " in bare) and (on_chain := _ON_CHAIN.search(bare)):
         marks.add("on " + compact(on_chain.group(1)))
         bare = bare[: on_chain.start()]
-    words = _BETWEEN_WORDS.sub(" ", bare.translate(_SPELLED_OUT)).split()
+    # Most names are words and blanks, and need none of the regular expressions.
+    words = (bare if plain else _BETWEEN_WORDS.sub(" ", bare.translate(_SPELLED_OUT))).split()
     kept = []
     for position, word in enumerate(words):
         if word in DERIVED:
             marks.add(word)
+        elif word.isalpha():
+            kept.append(word)
         elif position and _VERSION.fullmatch(word):
             marks.add("version " + word.lstrip("v").removesuffix(".0"))
         elif position == len(words) - 1 and (glued := _GLUED_VERSION.search(word)):
@@ -181,7 +189,7 @@ def _take_apart(name: str) -> NameParts:
         else:
             kept.append(word)
     kept = kept or words
-    return NameParts(tuple(kept), *_core(kept), frozenset(marks))
+    return NameParts(tuple(kept), kept[0][0] if kept else "", *_core(kept), frozenset(marks))
 
 
 def _core(words: list[str]) -> tuple[str, frozenset[str]]:
@@ -190,9 +198,10 @@ def _core(words: list[str]) -> tuple[str, frozenset[str]]:
     if not kept:
         return "".join(words), frozenset()
     generic = {word for word in singular if word in GENERIC}
-    for ending in GLUED:
-        if kept[-1].endswith(ending) and len(kept[-1]) > len(ending) + 1:
-            kept[-1] = kept[-1].removesuffix(ending)
-            generic.add(ending)
-            break
+    if kept[-1].endswith(GLUED):
+        for ending in GLUED:
+            if kept[-1].endswith(ending) and len(kept[-1]) > len(ending) + 1:
+                kept[-1] = kept[-1].removesuffix(ending)
+                generic.add(ending)
+                break
     return "".join(kept), frozenset(generic)

@@ -7,13 +7,13 @@ is one under a name a little different, and one in six shares no more than a sym
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
 
 from assets.collector import collector_paused
 from assets.models import Asset, Candidate, Source
@@ -45,11 +45,17 @@ def measured(size: Size) -> Iterator[Result]:
         cursor.execute("VACUUM ANALYZE")
         cursor.execute("CHECKPOINT")
     records = [record(f"{slug(name)}-{number}", symbol, name, now) for number, (symbol, name) in enumerate(newcomers)]
-    with CaptureQueriesContext(connection) as queries:
+    statements: list[str] = []
+
+    def noted(execute: Callable[..., Any], sql: str, *others: Any) -> Any:
+        statements.append(sql)
+        return execute(sql, *others)
+
+    with connection.execute_wrapper(noted):
         seconds = timed(lambda: load("coingecko", records))
     joined = len(known) + len(newcomers) - Asset.objects.count()
     what = f"newcomers among {len(known):,} listings, {joined:,} joined, {Candidate.objects.count():,} in doubt"
-    against = f"{WANTED:,} a second; {len(queries)} statements"
+    against = f"{WANTED:,} a second; {len(statements)} statements"
     yield Result(what, len(records), seconds, len(records) / seconds / WANTED, against, 1, drawn=False)
 
 
