@@ -98,7 +98,11 @@ def copy_lines(lines: str) -> str:
 
 def json_line(fields: Mapping[str, Field]) -> str:
     """SQL: the row as row_to_json writes it, which looks the type of each value up again, a fifth of the time."""
-    return "concat('{" + ", ',".join(f""""{name}":', {json_value(name, field)}""" for name, field in fields.items()) + ", '}')"
+    return (
+        "concat('{"
+        + ", ',".join(f""""{name}":', {json_value(name, field)}""" for name, field in fields.items())
+        + ", '}')"
+    )
 
 
 def json_value(name: str, field: Field) -> str:

@@ -6,7 +6,7 @@ sources that meet a coin at the same time agree about it.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -159,10 +159,10 @@ class _Newcomer(NamedTuple):
     keys: set[int]
 
 
-def place(source: Source, records: Sequence[AssetRecord], stored: Container[str]) -> Placed:
+def place(source: Source, records: Sequence[AssetRecord], stored: Mapping[str, int]) -> Placed:
     """Every record, one per listing, has its listing, under its present name, in the right asset.
 
-    `stored`: the source_asset_ids of those that have a listing. Part of the caller's transaction.
+    `stored`: source_asset_id -> asset of all listings that the caller's transaction is about.
     """
     read = [_read(source, record) for record in records]
     lock_identities()
@@ -178,7 +178,7 @@ def place(source: Source, records: Sequence[AssetRecord], stored: Container[str]
     former = neighbours.of_source(source, ids)
     judge = Judge(decided())
     around = neighbours.around(seeds, judge, former)
-    touched = write(around, seeds, resolve(around, judge=judge), neighbours.stored)
+    touched = write(around, seeds, resolve(around, judge=judge), neighbours.stored, stored.values())
     before = {listing.source_asset_id: filing.keys_of(listing) for listing in former}
     filed = [(neighbours.stored[f"{source.slug}:{one.id}"].listing_id, one) for one in others]
     filing.file([(number, one.keys) for number, one in filed if one.id not in before])

@@ -6,7 +6,7 @@ leads to the asset that holds that listing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -55,15 +55,21 @@ def planned(around: Iterable[Listing], resolution: Resolution, stored: Mapping[s
 
 
 def write(
-    around: Sequence[Listing], seeds: Sequence[Listing], resolution: Resolution, stored: dict[str, Stored]
+    around: Sequence[Listing],
+    seeds: Sequence[Listing],
+    resolution: Resolution,
+    stored: dict[str, Stored],
+    priced: Iterable[int] = (),
 ) -> set[int]:
     """Assets, listings, candidates and events are as the resolution has them; the assets to price again.
 
-    `stored` afterwards holds every listing that is new, where it is now.
+    `stored` afterwards holds every listing that is new, where it is now. `priced`: the assets that the caller's
+    transaction may price besides.
     """
     placement = planned(around, resolution, stored)
     touched: set[int] = set()
     with connection.cursor() as cursor:
+        lock_assets(cursor, placement, stored, {listing.key for listing in seeds}, priced)
         assets = write_assets(cursor, placement, {place.asset_id: place.slug for place in stored.values()})
         new, renamed, moved, explained, events = [], [], [], [], []
         fresh = {listing.key for listing in seeds}
@@ -103,6 +109,32 @@ def write(
     return touched
 
 
+def lock_assets(
+    cursor: Any,
+    placement: Placement,
+    stored: Mapping[str, Stored],
+    fresh: Container[str],
+    priced: Iterable[int],
+) -> None:
+    """Every asset that the transaction will write is its own, and its quotes, in the order in which others take them.
+
+    Nothing is taken where no asset gets another name and no listing moves: pricing takes what it needs.
+    """
+    wanted, early = set(priced), False
+    for (group, slug), asset in zip(placement.groups, placement.asset_ids, strict=True):
+        for listing in group:
+            place = stored.get(listing.key)
+            if place is None or listing.key in fresh:
+                wanted.add(asset)
+            elif place.asset_id != asset or place.slug != slug:
+                early = True
+                wanted |= {place.asset_id, asset}
+    if early:
+        ids = array_of_numbers(asset for asset in wanted if asset is not None)
+        cursor.execute(LOCK_QUOTES, [ids])
+        cursor.execute(LOCK_ASSETS, [ids])
+
+
 def write_assets(cursor: Any, placement: Placement, before: Mapping[int, str]) -> list[int]:
     """Every group has its asset, called by its slug; their ids. `before`: what assets are called now."""
     to_make, recalled = [], []
@@ -112,7 +144,9 @@ def write_assets(cursor: Any, placement: Placement, before: Mapping[int, str]) -
         elif before[asset] != slug:
             recalled.append((asset, slug))
     if recalled:
-        cursor.execute(RECALL, [array_of_numbers(id_ for id_, _ in recalled), array_of(slug for _, slug in recalled)])
+        ids = array_of_numbers(id_ for id_, _ in recalled)
+        cursor.execute(RECALL, [ids, array_of(slug for _, slug in recalled)])
+        cursor.execute(RECALLED, [ids])
     made = numbers(cursor, "assets_asset", len(to_make))
     copy_rows(
         cursor,
@@ -171,10 +205,14 @@ def numbers(cursor: Any, table: str, count: int) -> list[int]:
 
 
 LISTING = "id, source_id, source_asset_id, asset_id, symbol, name, contracts, method"
+LOCK_QUOTES = "SELECT FROM assets_quote WHERE asset_id = ANY(%s::bigint[]) ORDER BY listing_id FOR NO KEY UPDATE"
+LOCK_ASSETS = "SELECT FROM assets_asset WHERE id = ANY(%s::bigint[]) ORDER BY id FOR UPDATE"
 RECALL = """
 UPDATE assets_asset asset SET slug = new.slug, changed_at = clock_timestamp()
 FROM unnest(%s::bigint[], %s::text[]) new (id, slug) WHERE asset.id = new.id
 """
+#: Their rows show the asset's name: whoever asks what has changed must see them again.
+RECALLED = "UPDATE assets_quote SET changed_in = DEFAULT WHERE asset_id = ANY(%s::bigint[])"
 RENAME = """
 WITH new AS (DELETE FROM renaming RETURNING *)
 UPDATE assets_listing listing SET symbol = new.symbol, name = new.name, contracts = new.contracts

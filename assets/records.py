@@ -5,7 +5,6 @@ Standard library only. A number is an exact Decimal; None always means "the sour
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -37,13 +36,3 @@ class AssetRecord(NamedTuple):
     max_supply: Decimal | None = None
     contracts: tuple[str, ...] = ()
     """`chain:address`, lower case, where the source gives them: the strongest evidence of identity."""
-
-
-def latest_by_listing(records: Iterable[AssetRecord]) -> dict[str, AssetRecord]:
-    """The newest record of each source_asset_id; of two with one time, the later in the page."""
-    latest: dict[str, AssetRecord] = {}
-    for record in records:
-        known = latest.get(record.source_asset_id)
-        if known is None or record.observed_at >= known.observed_at:
-            latest[record.source_asset_id] = record
-    return latest

@@ -16,11 +16,11 @@ import msgspec
 from django.db import connection
 
 from assets import candles, pricing
-from assets.copying import array_of, copy_rows, stage
+from assets.copying import array_of, array_of_numbers, copy_rows, stage
 from assets.hashing import hash64
-from assets.matching import place
+from assets.matching import lock_identities, place
 from assets.models import Source
-from assets.records import AssetRecord, latest_by_listing
+from assets.records import AssetRecord
 
 STAGING = """
     observed_at timestamptz, price_usd numeric, market_cap numeric, volume_24h numeric, percent_change_24h numeric,
@@ -44,12 +44,13 @@ WITH newest AS (
         clock_timestamp()
     FROM newest ORDER BY listing_id
     ON CONFLICT (listing_id) DO UPDATE SET
-        asset_id = excluded.asset_id, price_usd = excluded.price_usd, market_cap = excluded.market_cap,
+        price_usd = excluded.price_usd, market_cap = excluded.market_cap,
         volume_24h = excluded.volume_24h, percent_change_24h = excluded.percent_change_24h, rank = excluded.rank,
         circulating_supply = excluded.circulating_supply, total_supply = excluded.total_supply,
         max_supply = excluded.max_supply, observed_at = excluded.observed_at, page_id = excluded.page_id,
         position = excluded.position, digest = excluded.digest, changed_at = excluded.changed_at,
         changed_in = excluded.changed_in
+    -- Not the asset: whoever moves the listing moves its quote along, perhaps since this page looked for it.
     WHERE quote.digest <> excluded.digest
       AND (excluded.observed_at, excluded.page_id) >= (quote.observed_at, quote.page_id)
     RETURNING listing_id, asset_id, xmax = 0 AS is_new
@@ -127,6 +128,11 @@ class Word(NamedTuple):
     record: AssetRecord
     digest: int
 
+    @property
+    def age(self) -> tuple[datetime, int, int]:
+        """The greater, the newer."""
+        return self.record.observed_at, self.page_id, self.position
+
     def quote(self, listing: Known) -> tuple[object, ...]:
         """As the columns of STAGING."""
         return *self.record[3:12], self.page_id, self.position, self.digest, listing.listing_id, listing.asset_id
@@ -149,7 +155,7 @@ def merge_pages(source: Source, pages: Mapping[int, Sequence[tuple[int, AssetRec
     words = news(pages, known, len(ids))
     merged = {page_id: Merged() for page_id in pages}
     if words:
-        fresh, touched = settle_identities(source, [word.record for word in words], known)
+        fresh, touched = settle_identities(source, words, known)
         add_quotes(source, [word for word in words if word.record[0] in fresh], known, merged)
         touched |= change_quotes(source, [word for word in words if word.record[0] not in fresh], known, merged)
         pricing.reprice(touched)
@@ -182,7 +188,7 @@ def add_quotes(source: Source, words: Sequence[Word], known: Mapping[str, Known]
     """The first quotes and points of listings that were not there before: nothing can stand against them."""
     newest: dict[str, Word] = {}
     points: dict[tuple[str, datetime], Word] = {}
-    for word in sorted(words, key=lambda word: (word.record.observed_at, word.page_id, word.position)):
+    for word in sorted(words, key=lambda word: word.age):
         newest[word.record[0]] = word
         if word.record.price_usd is not None:
             points[word.record[0], word.record.observed_at] = word
@@ -221,21 +227,24 @@ def known_listings(source: Source, ids: Iterable[str]) -> dict[str, Known]:
         return {row[0]: Known(*row[1:]) for row in cursor.fetchall()}
 
 
-def settle_identities(
-    source: Source, records: Iterable[AssetRecord], known: dict[str, Known]
-) -> tuple[set[str], set[int]]:
+def settle_identities(source: Source, words: Iterable[Word], known: dict[str, Known]) -> tuple[set[str], set[int]]:
     """Afterwards every record has a listing in its right asset: new ones are placed, renamed ones placed again.
 
     Returns the ids of listings that have no quote yet, and the assets to price again.
     """
-    newcomers = []
-    for record in latest_by_listing(records).values():
+    newcomers, otherwise = [], []
+    for word in latest_by_listing(words).values():
+        record = word.record
         listing = known.get(record.source_asset_id)
-        if listing is None or listing[2:5] != (record.symbol, record.name, ",".join(record.contracts)):
+        if listing is None:
             newcomers.append(record)
+        elif listing[2:5] != (record.symbol, record.name, ",".join(record.contracts)):
+            otherwise.append(word)
+    if otherwise:
+        newcomers += renamed(otherwise, known)
     if not newcomers:
         return set(), set()
-    placed = place(source, newcomers, known.keys())
+    placed = place(source, newcomers, {id_: listing.asset_id for id_, listing in known.items()})
     for id_, (listing_id, asset_id) in placed.alone.items():
         known[id_] = Known(listing_id, asset_id, "", "", "", None)
     if placed.alone.keys() != {record.source_asset_id for record in newcomers}:
@@ -244,6 +253,28 @@ def settle_identities(
     # As they are now, under the lock: another may have brought them in since they were looked for.
     fresh = placed.alone.keys() | {id_ for id_ in placed.others if known[id_].digest is None}
     return fresh, placed.touched | {known[id_].asset_id for id_ in placed.others}
+
+
+def latest_by_listing(words: Iterable[Word]) -> dict[str, Word]:
+    """The newest word on each source_asset_id; of two with one time, the later page's."""
+    latest: dict[str, Word] = {}
+    for word in words:
+        before = latest.setdefault(word.record[0], word)
+        if before is not word and word.age > before.age:
+            latest[word.record[0]] = word
+    return latest
+
+
+def renamed(words: Iterable[Word], known: Mapping[str, Known]) -> list[AssetRecord]:
+    """The records of those that call a listing otherwise and are not older than what is stored of it."""
+    lock_identities()  # so that whoever is renaming one of them has ended
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT listing_id, observed_at, page_id FROM assets_quote WHERE listing_id = ANY(%s::bigint[])",
+            [array_of_numbers(known[word.record[0]].listing_id for word in words)],
+        )
+        stored = {listing_id: age for listing_id, *age in cursor.fetchall()}
+    return [word.record for word in words if [*word.age[:2]] >= stored.get(known[word.record[0]].listing_id, [])]
 
 
 class NoPartition(Exception):

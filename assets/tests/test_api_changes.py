@@ -48,6 +48,15 @@ def test_resume_gives_what_changed_and_nothing_else(client):
     assert rows_of(client, resume)[0] == []
 
 
+def test_a_row_whose_asset_is_called_otherwise_comes_again(client):
+    load("coinpaprika", record("btc-bitcoin", "BTC", "Bitcoin", price_usd="91010"))
+    rows, resume = rows_of(client, "/data?cursor=")
+    assert rows[0]["asset_id"] == "coinpaprika:btc-bitcoin"
+    load("coingecko", record("bitcoin", "BTC", "Bitcoin", price_usd="91000"))
+    rows, _ = rows_of(client, resume)
+    assert {row["source_asset_id"]: row["asset_id"] for row in rows} == {"btc-bitcoin": "bitcoin", "bitcoin": "bitcoin"}
+
+
 def test_more_changes_than_a_page_holds_go_on(client):
     coins("coingecko", 3)
     _, resume = rows_of(client, "/data?cursor=&page_size=2")

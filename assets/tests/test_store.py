@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
-from assets import store
+from assets import pricing, store
 from assets.models import Asset, Candidate, Decision, Event, Listing, PricePoint, Quote, Source
 from assets.pricing import reprice, reprice_due
 from assets.records import AssetRecord
+from assets.resolving import decide
+from assets.tests import factories
+from assets.tests.factories import load
 
 pytestmark = pytest.mark.django_db
 
@@ -106,6 +112,18 @@ def test_a_rename_is_noticed_and_decided_again():
     assert (listing.symbol, listing.asset.slug) == ("MATIC", "matic-network")
     assert Asset.objects.count() == 1
     assert listing.events.get().kind == "moved"
+
+
+def test_an_older_observation_renames_nothing_and_a_replay_leaves_the_present_name():
+    older, newer = record(symbol="ALPHA", name="Alpha Finance"), record(symbol="STELLA", name="Stella", minutes=5)
+    merge("coingecko", newer, page=2)
+    merge("coingecko", older, page=1)
+    assert Listing.objects.values_list("symbol", "name").get() == ("STELLA", "Stella")
+    merge("coingecko", newer, page=2)
+    merge("coingecko", record(symbol="BETA", name="Beta", minutes=5), page=3)
+    assert Listing.objects.get().name == "Beta", "of two words of one time the later page wins"
+    merge("coingecko", newer, page=2)
+    assert Listing.objects.get().name == "Beta"
 
 
 def test_a_persons_decision_wins_and_survives_the_next_merge():
@@ -204,3 +222,77 @@ def test_a_listing_that_another_brings_in_meanwhile_is_changed_not_added_again(m
     assert len(looks) == 2
     assert Quote.objects.get().price_usd == 2
     assert Listing.objects.count() == 1
+
+
+def in_threads(*works: Callable[[], object]) -> None:
+    """All at a time, each with a connection of its own; what one raises is raised here."""
+
+    def alone(work: Callable[[], object]) -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(alone, work) for work in works]:
+            done.result()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_quote_goes_where_its_listing_goes_though_a_page_waits_for_it_meanwhile(joined):
+    now = datetime.now(UTC)
+    load("coinpaprika", factories.record("btc-bitcoin", "BTC", "Bitcoin", price_usd="100", at=now))
+    load("csv", factories.record("other", "OTH", "Other", price_usd="7", at=now))
+    one, other = Listing.objects.order_by("pk")
+    if not joined:
+        decide(one, other, same=True, by="a person")
+    moved, waiting = threading.Event(), threading.Event()
+
+    def person() -> None:
+        with transaction.atomic():
+            decide(one, other, same=joined, by="a person")
+            moved.set()
+            waiting.wait(10)
+
+    def page() -> None:
+        moved.wait(10)
+        threading.Timer(0.5, waiting.set).start()
+        load("csv", factories.record("other", "OTH", "Other", price_usd="8", at=now + timedelta(seconds=1)))
+
+    in_threads(person, page)
+    assert price("other") == 8
+    for quote in Quote.objects.select_related("listing"):
+        assert quote.asset_id == quote.listing.asset_id
+    assert Asset.objects.count() == (1 if joined else 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_page_that_gives_assets_other_names_waits_in_the_order_of_all_others(monkeypatch):
+    load("coinpaprika", factories.record("aa-aaa", "AA", "Aaa", price_usd="1"))
+    load("coinpaprika", factories.record("btc-bitcoin", "BTC", "Bitcoin", price_usd="90000"))
+    load("coingecko", factories.record("aaa", "AA", "Aaa", price_usd="1"))
+    renamed, waiting = threading.Event(), threading.Event()
+    real = pricing.reprice
+
+    def reprice_later(asset_ids, now=None):
+        if not renamed.is_set():
+            renamed.set()
+            waiting.wait(10)
+        real(asset_ids, now)
+
+    monkeypatch.setattr(pricing, "reprice", reprice_later)
+
+    def gecko() -> None:
+        bitcoin = factories.record("bitcoin", "BTC", "Bitcoin", price_usd="90001")
+        load("coingecko", factories.record("aaa", "AA", "Aaa", price_usd="2"), bitcoin)
+
+    def paprika() -> None:
+        renamed.wait(10)
+        threading.Timer(0.5, waiting.set).start()
+        bitcoin = factories.record("btc-bitcoin", "BTC", "Bitcoin", price_usd="90002")
+        load("coinpaprika", factories.record("aa-aaa", "AA", "Aaa", price_usd="1.1"), bitcoin)
+
+    in_threads(gecko, paprika)
+    assert sorted(Asset.objects.values_list("slug", flat=True)) == ["aaa", "bitcoin"]
+    assert price("btc-bitcoin") == 90002
