@@ -157,9 +157,7 @@ def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
         )
         until = cursor.fetchone()[0]
         if now is None:
-            # PostgreSQL's clock: one worker's that is wrong would take fresh quotes for stale.
-            cursor.execute("SELECT clock_timestamp()")
-            now = cursor.fetchone()[0]
+            now = database_time()
         if until is not None and until <= now:
             # Here and not where it is due alone: another source's word may come first, and move `fresh_until` on.
             cursor.execute(WENT_STALE, {"ids": array, "now": now})
@@ -223,6 +221,14 @@ def columns(agreed: Consensus, quotes: int) -> tuple[object, ...]:
         agreed.observed_at,
         agreed.fresh_until,
     )
+
+
+def database_time() -> datetime:
+    """Now by PostgreSQL's clock: by a process's own that is wrong, fresh quotes would be taken for stale."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+    return now
 
 
 def reprice_due(limit: int = 5000) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from django.db import connection
 
 from assets import filters, seeking, tally
 from assets.pagination import Place
-from assets.pricing import COLUMNS, TYPES, priced, quotes_sql
+from assets.pricing import COLUMNS, TYPES, database_time, priced, quotes_sql
 from assets.seeking import DEEP
 from assets.selectors import Facts, Rows, epoch, fetch
 from assets.tables import ASSETS, DATA, QUOTES_THEN, Condition, Table, data_table, iso, literal
@@ -129,7 +129,7 @@ def replace(rows: Rows, due: Sequence[tuple[int, int]], wanted: Wanted) -> None:
 def reckoned(asset_ids: Sequence[int], wanted: Wanted) -> dict[int, str]:
     """The rows of these assets with the consensus of their quotes, by key: as it is now, or was at the time wanted."""
     if wanted.as_of is None:
-        figures = priced(asset_ids, datetime.now(UTC))
+        figures = priced(asset_ids, database_time())
     else:
         then = literal(wanted.as_of)
         quotes = quotes_sql(QUOTES_THEN.format(time=then), f"(listing.delisted_at <= {then}) IS TRUE")

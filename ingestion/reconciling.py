@@ -20,7 +20,8 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from assets import searching, store
-from assets.pricing import reprice_due
+from assets.models import Asset
+from assets.pricing import reprice, reprice_due
 from ingestion.finish import finish_if_done
 from ingestion.gate import OPEN_AT_MOST, PROBE_FOR
 from ingestion.lease import LASTS
@@ -50,6 +51,7 @@ FROM (
     WHERE task.task = 'ingestion.tasks.start' AND args LIKE '[%%"]' AND period <> 'microseconds'
 ) edited
 WHERE edited.slug = source.slug AND source.interval_seconds <> edited.seconds
+RETURNING source.id
 """
 
 #: Beat's word on when it last sent is no help where a run came of it: it is written late, or never.
@@ -119,6 +121,14 @@ def mend_times() -> None:
         Pulse.objects.filter(at__gt=Now()).update(at=Now())
 
 
+def keep_schedules() -> None:
+    """Each source's interval is that of its edited schedule, and its coins are priced by what is fresh now."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(SCHEDULES)
+        if edited := [source_id for (source_id,) in cursor.fetchall()]:
+            reprice(Asset.objects.filter(quotes__source__in=edited).values_list("pk", flat=True))
+
+
 def reconcile() -> Left:
     """The database is in order; what still needs a worker is returned to be sent."""
     mend_times()
@@ -146,8 +156,8 @@ def reconcile() -> Left:
         "pk", flat=True
     ):
         finish_if_done(run_id)
+    keep_schedules()
     with connection.cursor() as cursor:
-        cursor.execute(SCHEDULES)
         cursor.execute(LOST_SLOTS, {"lost_after": LOST_AFTER.total_seconds()})
         left.slots = [slug for (slug,) in cursor.fetchall()]
     # The next month's, too, so that no load has to wait for it on the first of the month.

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from assets import consensus, pricing, unified
 from assets.models import Asset, Listing, Quote, Source
 from assets.resolving import decide, resolve_all, undo
 from assets.tests.factories import coins, load, long_ago, record
@@ -52,6 +53,20 @@ def test_a_stale_quote_is_shown_and_left_out(client):
     (left_out,) = data["consensus"]["left_out"]
     assert left_out["source"] == "coingecko" and left_out["reason"].startswith("stale")
     assert [quote["is_stale"] for quote in data["quotes"]] == [True, False]
+
+
+def test_what_is_stale_is_told_by_the_databases_clock(client, monkeypatch):
+    load("coingecko", record("bitcoin", "BTC", "Bitcoin", price_usd="5", at=long_ago("coingecko")))
+    Asset.objects.update(price_usd=5, agreement="single", fresh_until=datetime.now(UTC) - timedelta(seconds=1))
+
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(hours=3)
+
+    for module in (unified, pricing, consensus):
+        monkeypatch.setattr(module, "datetime", Behind, raising=False)
+    assert client.get("/assets/bitcoin").json()["data"]["consensus"]["agreement"] == "none"
 
 
 @pytest.mark.parametrize("path", ["/assets", "/assets/bitcoin"])

@@ -10,13 +10,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
-from assets.models import Quote, Source
+from assets.models import Asset, Quote, Source
+from assets.tests.factories import load, record
 from cryptoetl.demo import Fault
 from cryptoetl.local.throwaway import Throwaway
 from ingestion import lease, normalizing, pipeline, reconciling, replaying, runs, tasks
@@ -392,6 +393,17 @@ def test_an_edited_schedule_reaches_the_source_and_is_never_overwritten(tables):
     assert (task.interval.every, task.enabled) == (2, False)
     reconciling.reconcile()
     assert Source.objects.get(slug="coingecko").interval_seconds == 7200
+
+
+def test_what_a_shorter_schedule_makes_stale_is_priced_without(tables):
+    from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+    load("coingecko", record("bitcoin", "BTC", "Bitcoin", price_usd="5", at=datetime.now(UTC) - timedelta(minutes=10)))
+    assert Asset.objects.get().agreement == "single"
+    often, _ = IntervalSchedule.objects.get_or_create(every=60, period=IntervalSchedule.SECONDS)
+    PeriodicTask.objects.filter(name="ingest coingecko").update(interval=often)
+    reconciling.reconcile()
+    assert Asset.objects.get().agreement == "none"
 
 
 def test_carrying_a_run_that_is_not_there_does_nothing(tables):
