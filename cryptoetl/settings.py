@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from cryptoetl.local.environment import embedded_environment
+from cryptoetl.local.environment import embedded_environment, given
+from cryptoetl.local.trouble import Trouble
 from ingestion.half_open import WatchedConnection, WatchedCursor
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -26,10 +27,12 @@ VERSION = "0.1.0"
 
 # --------------------------------------------------------------------------------------------- reading and checking
 
-environ.Env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
+try:
+    os.environ.update(given())  # an empty variable counts as unset, here as everywhere
+except Trouble as trouble:
+    raise ImproperlyConfigured(str(trouble)) from None
 VAR = Path(os.environ.get("VAR") or BASE_DIR / ".var").absolute()
 for _name, _value in embedded_environment(VAR).items():
-    # An empty variable counts as unset, here as everywhere.
     os.environ[_name] = os.environ.get(_name) or _value
 
 env = environ.Env()

@@ -5,7 +5,9 @@ The user's environment wins over `.env`, and both over what is embedded. An empt
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +15,7 @@ from cryptoetl.local.folder import CLONE, Folder
 from cryptoetl.local.trouble import Trouble
 
 DEFAULT_PORT = 8000
+_LINE = re.compile(r"(?:export )?[A-Za-z_0-9]+=")
 
 
 def embedded_environment(var: Path) -> dict[str, str]:
@@ -29,26 +32,46 @@ def embedded_environment(var: Path) -> dict[str, str]:
 
 def given(env_file: Path | None = None) -> dict[str, str]:
     """What the user has set, in the environment or in `.env`."""
-    file = Path(os.environ.get("ENV_FILE") or CLONE / ".env") if env_file is None else env_file
-    values = {**_read(file), **{name: value for name, value in os.environ.items() if value}}
+    values = {**in_file(env_file), **{name: value for name, value in os.environ.items() if value}}
     return {name: value for name, value in values.items() if value}
 
 
-def _read(file: Path) -> dict[str, str]:
-    if not file.is_file():
+def in_file(env_file: Path | None = None) -> dict[str, str]:
+    """What stands in the file, by default the one that ENV_FILE names, or `.env` in the clone where there is one.
+
+    Raises Trouble with the line that can't be used. It never shows a line: a key may stand in it.
+    """
+    named = os.environ.get("ENV_FILE")
+    file = env_file or Path(named or CLONE / ".env")
+    if not named and not env_file and not os.path.lexists(file):
         return {}
-    # The settings read the file with the same parser; it is loaded only when there is a file, as it loads Django's.
-    import environ
+    what = f"ENV_FILE names {file}, which" if named and not env_file else str(file)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Trouble(f"{what} must be text in UTF-8.", code=2) from error
+    except OSError as error:
+        raise Trouble(f"{what} can't be read: {error.strerror}.", code=2) from error
+    if "\0" in text:
+        raise Trouble(f"{what} must be text.", code=2)
+    lines = [line.strip() for line in text.splitlines()]
+    for number, line in enumerate(lines, start=1):
+        if line and not line.startswith("#") and not _LINE.match(line):
+            raise Trouble(f"{file}, line {number}: write NAME=value, with no blank before the equals sign.", code=2)
+    return _parsed("\n".join(lines))
+
+
+def _parsed(text: str) -> dict[str, str]:
+    if not text:
+        return {}
+    import environ  # loaded only when there is a file, as it loads Django
 
     values: dict[str, str] = {}
 
     class Reader(environ.Env):
         ENVIRON: ClassVar[dict[str, str]] = values
 
-    try:
-        Reader.read_env(file)
-    except UnicodeDecodeError as error:
-        raise Trouble(f"{file} must be text in UTF-8.", code=2) from error
+    Reader.read_env(io.StringIO(text))
     return values
 
 

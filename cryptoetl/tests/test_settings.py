@@ -60,3 +60,32 @@ def test_a_secret_that_is_wrong_is_named_and_never_shown():
     assert code == 1
     assert "COINGECKO_API_KEY must be printable and without spaces" in text
     assert "CANARY" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            b"PORT=8000\nCOINGECKO_API_KEY = CG-CANARY\n",
+            "line 2: write NAME=value, with no blank before the equals sign.",
+        ),
+        (b"LOG_LEVEL=caf\xe9\n", "which must be text in UTF-8."),
+        (b"LOG_LEVEL=\0\n", "which must be text."),
+        (None, "which can't be read: No such file or directory."),
+    ],
+)
+def test_a_file_of_settings_that_can_not_be_read_is_told_by_its_line_and_shows_nothing(tmp_path, content, sentence):
+    file = tmp_path / "own.env"
+    if content is not None:
+        file.write_bytes(content)
+    code, text = said(MANAGE, ENV_FILE=str(file))
+    assert code == 1
+    assert str(file) in text and sentence in text
+    assert len(text.strip().splitlines()) == 1 and "CANARY" not in text
+
+
+def test_a_file_of_settings_may_begin_with_a_mark_and_hold_comments_and_blanks(tmp_path):
+    file = tmp_path / "own.env"
+    file.write_text("\ufeffLOG_FORMAT=xml\n\n  # a comment\n  export API_PAGE_SIZE=10\n", encoding="utf-8")
+    code, text = said(MANAGE, ENV_FILE=str(file), LOG_FORMAT="")
+    assert code == 1 and "LOG_FORMAT must be one of json, console (it is 'xml')" in text
