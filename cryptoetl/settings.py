@@ -49,7 +49,7 @@ def setting(name: str, cast: Callable[[str], Any], default: Any, demand: str, ok
         value = None
     if value is None or not ok(value):
         # A secret is never shown; nothing else that fails its check is one.
-        shown = "" if "KEY" in name or "URL" in name else f" (it is {text[:60]!r})"
+        shown = "" if "KEY" in name or "URL" in name or "://" in text else f" (it is {text[:60]!r})"
         raise ImproperlyConfigured(f"{name} must be {demand}{shown}.")
     return value
 
@@ -78,13 +78,29 @@ def address(name: str, default: str, *schemes: str) -> str:
         except ValueError:
             return False
 
-    return str(
-        setting(name, str, default, "an address that begins with " + " or ".join(f"{s}://" for s in schemes), usable)
-    )
+    begins = " or ".join(f"{scheme}://" for scheme in schemes)
+    demand = f"an address that begins with {begins}, with a port from 1 to 65535 if it names one"
+    return str(setting(name, str, default, demand, usable))
 
 
-def words(name: str, default: list[str]) -> list[str]:
-    return [word.strip() for word in env.str(name, default="").split(",") if word.strip()] or default
+def base_url(name: str) -> str:
+    """Where a source is asked. It stands beside every payload, for everyone to see."""
+
+    def usable(url: str) -> bool:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and "@" not in parts.netloc and not re.search(r"[\s?#]", url)
+
+    address(name, "", "http", "https")
+    return str(setting(name, str, "", "an address without a user, a password, a query or blanks", usable))
+
+
+def words(name: str, default: list[str], demand: str = "", ok: Callable[[str], bool] = bool) -> list[str]:
+    """What is separated by commas."""
+
+    def separated(text: str) -> list[str]:
+        return [word.strip() for word in text.split(",") if word.strip()]
+
+    return list(setting(name, separated, default, demand, lambda found: all(map(ok, found))) or default)
 
 
 def secret(name: str) -> str:
@@ -115,8 +131,22 @@ if not SECRET_KEY:
             " characters or more."
         )
     SECRET_KEY = "insecure-and-only-for-debug-" + "0" * 32
-ALLOWED_HOSTS = words("ALLOWED_HOSTS", ["*"] if DEBUG else ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", [])
+ALLOWED_HOSTS = [
+    # This machine always asks, by these names: `make verify`, probes, a person in front of it.
+    *("localhost", "127.0.0.1", "[::1]"),
+    *words(
+        "ALLOWED_HOSTS",
+        ["*"] if DEBUG else [],
+        "host names with commas between them, without http:// and port",
+        lambda host: re.fullmatch(r"\*|\.?[\w.-]+|\[[0-9a-fA-F:.]+\]", host) is not None,
+    ),
+]
+CSRF_TRUSTED_ORIGINS = words(
+    "CSRF_TRUSTED_ORIGINS",
+    [],
+    "addresses such as https://crypto.example.org with commas between them",
+    lambda origin: re.fullmatch(r"https?://[^/\s]+", origin) is not None,
+)
 HTTPS = switch("HTTPS", False)
 ADMIN_PASSWORD_FILE = VAR / "admin-password"
 HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="").strip()
@@ -172,15 +202,19 @@ ALERT_WEBHOOK_URL = address("ALERT_WEBHOOK_URL", "", "http", "https")
 
 COINGECKO_API_KEY = secret("COINGECKO_API_KEY")
 COINGECKO_PLAN = choice("COINGECKO_PLAN", "demo" if COINGECKO_API_KEY else "public", "public", "demo", "pro")
-COINGECKO_BASE_URL = address("COINGECKO_BASE_URL", "", "http", "https")
+COINGECKO_BASE_URL = base_url("COINGECKO_BASE_URL")
 COINGECKO_COINS = whole("COINGECKO_COINS", 1000, 1, 100_000)
 COINGECKO_MONTHLY_CALLS = whole("COINGECKO_MONTHLY_CALLS", None, 1, 10**9)
 COINPAPRIKA_API_KEY = secret("COINPAPRIKA_API_KEY")
-COINPAPRIKA_BASE_URL = address("COINPAPRIKA_BASE_URL", "", "http", "https")
+COINPAPRIKA_BASE_URL = base_url("COINPAPRIKA_BASE_URL")
 COINPAPRIKA_MONTHLY_CALLS = whole("COINPAPRIKA_MONTHLY_CALLS", None, 1, 10**9)
 CSV_SOURCE_PATH = env.str("CSV_SOURCE_PATH", default="").strip() or str(BASE_DIR / "data" / "sample_assets.csv")
 if "\0" in CSV_SOURCE_PATH:
     raise ImproperlyConfigured("CSV_SOURCE_PATH must be a file, a glob or an address: it holds a NUL byte.")
+if CSV_SOURCE_PATH.startswith(("http://", "https://")):
+    address("CSV_SOURCE_PATH", "", "http", "https")
+    if not urlsplit(CSV_SOURCE_PATH).hostname:
+        raise ImproperlyConfigured("CSV_SOURCE_PATH must be a file, a glob or an address: it names no host.")
 CSV_IS_SAMPLE = Path(CSV_SOURCE_PATH) == BASE_DIR / "data" / "sample_assets.csv"
 if COINGECKO_PLAN != "public" and not COINGECKO_API_KEY:
     raise ImproperlyConfigured(f"COINGECKO_API_KEY is not set, and COINGECKO_PLAN={COINGECKO_PLAN} needs one.")

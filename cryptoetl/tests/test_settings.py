@@ -36,6 +36,16 @@ def said(command: tuple[str, ...], **variables: str) -> tuple[int, str]:
         ("LOG_FORMAT", "xml", "must be one of json, console"),
         ("COINGECKO_BASE_URL", "ftp://example.org", "must be an address that begins with http:// or https://"),
         ("DATABASE_URL", "mysql://localhost/x", "must be an address that begins with postgres:// or postgresql://"),
+        ("COINGECKO_BASE_URL", "http://example.org:99999/", "with a port from 1 to 65535 if it names one"),
+        ("COINGECKO_BASE_URL", "http://me:CANARY@example.org/", "must be an address without a user, a password"),
+        ("CSV_SOURCE_PATH", "https://", "must be an address that begins with http:// or https://"),
+        ("CSV_SOURCE_PATH", "https://me:CANARY@/x.csv", "it names no host"),
+        (
+            "ALLOWED_HOSTS",
+            "http://example.org",
+            "must be host names with commas between them, without http:// and port",
+        ),
+        ("CSRF_TRUSTED_ORIGINS", "example.org", "must be addresses such as https://crypto.example.org"),
         ("COINGECKO_PLAN", "demo", "COINGECKO_API_KEY is not set, and COINGECKO_PLAN=demo needs one"),
     ],
 )
@@ -45,6 +55,14 @@ def test_a_value_that_can_not_be_used_is_named_in_one_sentence(name, value, word
     assert name in text
     assert words in text
     assert len(text.strip().splitlines()) == 1, text
+    assert "CANARY" not in text
+
+
+def test_this_machine_always_reaches_its_own_copy():
+    show = ("-c", "import cryptoetl.settings as its; print(its.ALLOWED_HOSTS)")
+    code, text = said(show, ALLOWED_HOSTS="crypto.example.org,.example.com")
+    assert code == 0, text
+    assert text.strip() == "['localhost', '127.0.0.1', '[::1]', 'crypto.example.org', '.example.com']"
 
 
 @pytest.mark.parametrize("command", [GUNICORN, CELERY], ids=["gunicorn", "celery"])

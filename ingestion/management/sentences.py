@@ -159,8 +159,9 @@ def time_named(text: str) -> datetime:
         if unit in SPANS and number.isascii() and number.isdigit():
             return datetime.now(UTC) - timedelta(**{SPANS[unit]: int(number)})
         at = parse_datetime(text if len(text) > 10 else f"{text}T00:00")
+        at = at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         at = None
     if at is None:
         raise CommandError(f"{text!r} is no time: write 2026-11-21, 2026-11-21T08:00Z, or how long ago (90m, 24h, 7d).")
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return at

@@ -232,7 +232,7 @@ def test_a_piece_that_was_stored_and_not_read_is_read_without_a_call(manage, kno
         (("csv", "--days", "3"), "can't be asked for its past"),
         (("nobody", "--days", "3"), "There is no source 'nobody'"),
         (("coingecko", "--days", "-3"), "--days is a whole number from 1"),
-        (("coingecko", "--days", "9999999999"), "not 10,000 days"),
+        (("coingecko", "--days", "9999999999"), "no coin has a past of more than 10,000 days"),
         (("coingecko", "--days", "3", "--coins", "nosuch", "bitcoin"), "lists no nosuch here"),
     ],
 )

@@ -63,12 +63,14 @@ def test_every_command_explains_itself(manage, command):
         ),
         ("replay csv --since 2026-13-45", "'2026-13-45' is no time"),
         ("replay csv --since 99999999999d", "'99999999999d' is no time"),
+        ("replay csv --since 9999-12-31T23:59-23:00", "'9999-12-31T23:59-23:00' is no time"),
         ("checkpoint", "the following arguments are required: action"),
         ("checkpoint move", "argument action: invalid choice: 'move'"),
         ("checkpoint show btc", "There is no source 'btc'"),
         ("checkpoint reset btc", "There is no source 'btc'"),
         ("runs --last 0", "--last is a whole number from 1, and '0' is none."),
         ("runs --source btc", "There is no source 'btc'"),
+        ("runs --source csv show 1", "`runs show` shows the runs that are named; --source is for the list."),
         ("runs compare 1", "`runs compare` takes the numbers of two runs."),
         ("runs compare 1 2", "There is no run 1;"),
         ("runs show 1 2", "`runs show` takes the number of one run."),
@@ -78,6 +80,13 @@ def test_every_command_explains_itself(manage, command):
         ("requeue --page 5", "There is no page 5."),
         ("requeue --page five", "The number of a page is a whole number from 1, and 'five' is none."),
         ("requeue btc", "There is no source 'btc'"),
+        ("backfill coingecko --days 99999999999", "--days is 99999999999, and no coin has a past of more than"),
+        ("evaluate_identity", "the following arguments are required: --left, --right"),
+        ("evaluate_identity --left /no/such --right /no/such", "/no/such can't be read: no such file or directory"),
+        (
+            "evaluate_identity --left a --right b --min-recall 2",
+            "argument --min-recall: '2' is not a share from 0 to 1",
+        ),
         ("prune --nosuch", "unrecognized arguments: --nosuch"),
     ],
 )
@@ -259,6 +268,10 @@ def test_requeue_discards_all_of_one_error(manage, spoilt):
     spoilt.refresh_from_db()
     assert spoilt.state == "discarded"
     assert Reject.objects.filter(state="open").count() == 1
+    ran = manage("requeue", "--reject", str(spoilt.pk), "--discard")
+    assert ran.out == "No rejected record is open there: nothing was given up.\n"
+    manage("requeue", "--all", "--discard")
+    assert "every record and every page is in, but for 2 given up." in manage("requeue", "--list").out
 
 
 def test_requeue_reads_a_failed_page_again(manage, provider):

@@ -63,7 +63,8 @@ class Command(SentenceCommand):
         past = config.source.past
         if past is None:
             raise CommandError(f"{source.title} can't be asked for its past; its files are read by `ingest`.")
-        days = min(whole(options["days"], "--days"), FOR_EVER)
+        if (days := whole(options["days"], "--days")) > FOR_EVER:
+            raise CommandError(f"--days is {options['days']}, and no coin has a past of more than {FOR_EVER:,} days.")
         names = [name for text in options["coins"] for name in text.split(",") if name]
         with alone(source), Progress(self.stderr) as progress:
             for piece in backfilling.unread(source):

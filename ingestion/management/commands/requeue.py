@@ -46,7 +46,12 @@ class Command(SentenceCommand):
         if options["list"]:
             self.show(rejects, failed)
         elif options["discard"]:
-            self.stdout.write(f"Gave up {discard(rejects):,} rejected records; they are kept with their reasons.")
+            gone = discard(rejects)
+            self.stdout.write(
+                f"Gave up {gone:,} rejected records; they are kept with their reasons."
+                if gone
+                else "No rejected record is open there: nothing was given up."
+            )
             if failed:
                 self.stdout.write(
                     f"{len(failed):,} failed pages are left as they are: a page is only kept or read again."
@@ -136,4 +141,6 @@ class Command(SentenceCommand):
                 )
             )
         if not rows and not failed:
-            self.stdout.write("Every record and every page can be read.")
+            given_up = Reject.objects.filter(state=Reject.State.DISCARDED).count()
+            but = f", but for {given_up:,} given up" if given_up else ""
+            self.stdout.write(f"Nothing waits to be read again: every record and every page is in{but}.")

@@ -35,6 +35,8 @@ class Command(SentenceCommand):
             raise CommandError(
                 f"`runs {action}` takes {('no run', 'the number of one run', 'the numbers of two runs')[wanted]}."
             )
+        if options["source"] and action != "list":
+            raise CommandError(f"`runs {action}` shows the runs that are named; --source is for the list.")
         if action == "list":
             self.show_last(options["source"], whole(options["last"], "--last"))
         elif action == "show":

@@ -7,10 +7,11 @@ from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
-from django.core.management import BaseCommand, CommandError
+from django.core.management import CommandError
 
 from assets.evaluation import Error, Evaluation, UnreadableFile, evaluate, read_list, read_pairs
 from assets.identity import Listing
+from ingestion.management.sentences import SentenceCommand
 
 HEADINGS = {
     "missed": "true pair not joined",
@@ -35,14 +36,13 @@ def whole(text: str) -> int:
     return int(text)
 
 
-class Command(BaseCommand):
+class Command(SentenceCommand):
     help = (
         "Joins the coins of two lists by the rule alone (no curated fact, no person's decision) and prints recall on"
         " true pairs, false joins, doubtful pairs and every error with the rule's reasons. A list is JSON of CoinGecko"
         " or CoinPaprika (list, tickers or markets pages) or a CSV with the header id,name,symbol; pairs are a CSV with"
         " two columns of ids. Exit 1 when a file can't be read or a demand is not met."
     )
-    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--left", metavar="LIST", type=Path, nargs="+", required=True, help="names the assets")
@@ -64,11 +64,13 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         measured = evaluate(left, right, truth, negatives)
         if options["json"]:
-            self.stdout.write(json.dumps(figures(measured), indent=2))
+            self.stdout.write(json.dumps(figures(measured, options["doubtful"]), indent=2))
         else:
             self.stdout.write(f"left   {len({coin.key for coin in left}):>7,} coins")
             self.stdout.write(f"right  {len({coin.key for coin in right}):>7,} coins")
             self.stdout.write(report(measured, len(truth), len(negatives), options["doubtful"]))
+        if options["max_wrong"] is not None and not truth and not negatives:
+            raise CommandError("Wrong joins can't be counted: --max-wrong needs pairs in --truth or --negatives.")
         self.demand(measured, options["min_recall"], options["max_wrong"])
 
     def demand(self, measured: Evaluation, min_recall: float | None, max_wrong: int | None) -> None:
@@ -102,7 +104,7 @@ def report(measured: Evaluation, truth: int, negatives: int, doubtful: int) -> s
     return "\n".join(lines)
 
 
-def figures(measured: Evaluation) -> dict[str, Any]:
+def figures(measured: Evaluation, doubtful: int) -> dict[str, Any]:
     return {
         "joined": measured.joined,
         "seconds": round(measured.seconds, 3),
@@ -123,7 +125,7 @@ def figures(measured: Evaluation) -> dict[str, Any]:
         ],
         "doubtful_pairs": [
             {"left": a.source_asset_id, "right": b.source_asset_id, "score": score, "why": why}
-            for a, b, score, why in measured.doubtful
+            for a, b, score, why in measured.doubtful[:doubtful]
         ],
     }
 

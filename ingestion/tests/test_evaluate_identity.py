@@ -58,6 +58,8 @@ def test_it_prints_one_json_object_for_programs(files: dict[str, Path]) -> None:
     said = json.loads(evaluated(files, "--json"))
     assert (said["recall"], said["missed"], said["wrong"], said["false"], said["doubtful"]) == (0.5, 1, 0, 1, 1)
     assert {error["kind"] for error in said["errors"]} == {"missed", "false"}
+    assert len(said["doubtful_pairs"]) == 1
+    assert json.loads(evaluated(files, "--json", "--doubtful", "0"))["doubtful_pairs"] == []
 
 
 def test_a_coin_of_a_true_pair_with_another_is_said_to_be_wrong(files: dict[str, Path]) -> None:
@@ -76,6 +78,8 @@ def test_demands_that_are_not_met_fail(files: dict[str, Path]) -> None:
         evaluated(files, "--min-recall", "0.97")
     with pytest.raises(CommandError, match=r"^1 joins are wrong, 0 were allowed\.$"):
         evaluated(files, "--max-wrong", "0")
+    with pytest.raises(CommandError, match=r"--max-wrong needs pairs in --truth or --negatives\.$"):
+        evaluated({name: files[name] for name in ("left", "right")}, "--max-wrong", "0")
 
 
 @pytest.mark.parametrize(
