@@ -26,7 +26,7 @@ up: run-requirements ## start everything and load the first data (PORT=8000, VAR
 	@$(LOCAL) up
 
 down: ## stop everything that `make up` started; the data stays
-	@if [ -d "$${VAR:-.var}" ] || [ -f .env ]; then $(MAKE) -s run-requirements && $(LOCAL) down; else echo "Nothing was started here."; fi
+	@if [ -d "$${VAR:-.var}" ] || [ -f .env ] || [ -d .venv ]; then $(MAKE) -s run-requirements && $(LOCAL) down; else echo "Nothing was started here."; fi
 
 demo: run-requirements ## the same system with data of its own, no network needed; `make demo DOWN=1` removes it
 	@$(LOCAL) demo $(if $(filter-out 0,$(DOWN)),--down)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from cryptoetl.local import processes
@@ -13,7 +14,7 @@ from cryptoetl.local.trouble import Trouble
 
 def down() -> int:
     folder = folder_for(given())
-    if not folder.read_state():
+    if not processes.of(folder) and not folder.read_state():
         print(f"There is no system in {folder.path}: nothing to stop.")
         return 0
     return stop(folder)
@@ -22,7 +23,8 @@ def down() -> int:
 def stop(folder: Folder) -> int:
     """No process of the folder is left, whether its supervisor lives or not. The data is."""
     began = time.monotonic()
-    with folder.lock():
+    # What runs may outlive its folder.
+    with folder.lock() if folder.path.is_dir() else contextlib.nullcontext():
         supervisor = Supervisor(folder)
         family = processes.of(folder)
         try:

@@ -45,9 +45,7 @@ class Folder:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.state_file.exists() and any(name.name != "state.json.new" for name in self.path.iterdir()):
-                raise Trouble(
-                    f"VAR names {self.path}, which holds other things: choose an empty or a new folder.", code=2
-                )
+                raise Trouble(self._no_copy(), code=2)
             if self.path.stat().st_uid != os.geteuid():
                 raise Trouble(
                     f"VAR names {self.path}, which belongs to another user: choose a folder of your own.", code=2
@@ -60,6 +58,14 @@ class Folder:
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise Trouble(f"VAR names {self.path}, which can't be used: {error.strerror}.", code=2) from error
+
+    def _no_copy(self) -> str:
+        if self.postgres.is_dir():
+            return (
+                f"{self.state_file} is gone, and the servers' passwords with it: restore it, or run `make down` and"
+                f" remove {self.path} with the data in it."
+            )
+        return f"VAR names {self.path}, which holds other things: choose an empty or a new folder."
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

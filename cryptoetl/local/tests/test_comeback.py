@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import psycopg2
 import pytest
 
 from cryptoetl.local import binaries, processes
+from cryptoetl.local.down import down
 from cryptoetl.local.tests.conftest import Supervised, until
+from cryptoetl.local.trouble import Trouble
 
 SECONDS_TO_COME_BACK = 10
 
@@ -152,3 +155,19 @@ def test_a_process_that_does_not_listen_is_ended_after_a_while(
         assert processes.stop(lambda: processes.of(copy.folder), patience=0.5) == 1
         assert time.monotonic() - began >= 0.5
         assert deaf.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("left", ["everything but its state", "nothing"])
+def test_down_ends_what_runs_though_its_folder_was_taken_away(
+    copy: Supervised, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    if left == "nothing":
+        shutil.rmtree(copy.folder.path)
+    else:
+        copy.folder.state_file.unlink()
+        with pytest.raises(Trouble, match="state.json is gone, and the servers' passwords with it"):
+            copy.folder.prepare()
+    monkeypatch.setenv("VAR", str(copy.folder.path))
+    assert processes.of(copy.folder)
+    assert down() == 0
+    assert processes.of(copy.folder) == []
