@@ -165,7 +165,7 @@ def test_down_ends_what_runs_though_its_folder_was_taken_away(
         shutil.rmtree(copy.folder.path)
     else:
         copy.folder.state_file.unlink()
-        with pytest.raises(Trouble, match="state.json is gone, and the servers' passwords with it"):
+        with pytest.raises(Trouble, match=r"state\.json is gone, and the servers' passwords with it"):
             copy.folder.prepare()
     monkeypatch.setenv("VAR", str(copy.folder.path))
     assert processes.of(copy.folder)
