@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -97,7 +97,7 @@ def split_list(item_type: type[msgspec.Struct]) -> Split:
         for position, raw in enumerate(raw_items(body, page.meta.get("items", ""))):
             try:
                 data: Any = decode(raw)
-            except (msgspec.DecodeError, UnicodeError):
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
                 data = Malformed(f"The record is no object: {bytes(raw)[:80].decode(errors='replace')}")
             yield Item(position, data, page, raw)
 
@@ -189,7 +189,10 @@ def number(raw: msgspec.Raw, field: str, *, zero_is_unknown: bool = False) -> De
         raise Malformed(f"{field} is {kind}, not a number: {_shown(raw)}", field)
     if len(text) > 2 * MAX_EXPONENT:
         raise Malformed(f"{field} has {len(text)} digits, which no market figure has.", field)
-    value = Decimal(text.decode())
+    try:
+        value = Decimal(text.decode())
+    except InvalidOperation:  # an exponent of nineteen digits
+        raise Malformed(f"{field} is out of any range: {_shown(raw)}", field) from None
     if not value:
         return None if zero_is_unknown else ZERO
     if not -MAX_EXPONENT <= value.adjusted() <= MAX_EXPONENT:
@@ -243,11 +246,11 @@ def time(raw: msgspec.Raw, field: str, received_at: datetime) -> datetime:
     value = text(raw, field, required=True)
     try:
         parsed = datetime.fromisoformat(value)
-    except ValueError:
+        # In the calendar's first and last hours an offset leads out of it.
+        parsed = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Malformed(f"{field} is no time: {_shown(raw)}", field) from None
-    return sane_time(
-        parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC), field, received_at
-    )
+    return sane_time(parsed, field, received_at)
 
 
 def sane_time(value: datetime, field: str, received_at: datetime) -> datetime:

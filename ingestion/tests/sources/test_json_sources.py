@@ -116,6 +116,8 @@ def test_numbers_never_pass_a_float(price):
         ({"name": "a\0b"}, "name", "name holds a character that is none"),
         ({"last_updated": None}, "last_updated", "last_updated is missing."),
         ({"last_updated": "yesterday"}, "last_updated", 'last_updated is no time: "yesterday"'),
+        ({"last_updated": "9999-12-31T23:59:59-05:00"}, "last_updated", "last_updated is no time: "),
+        ({"last_updated": "0001-01-01T00:00:00+05:00"}, "last_updated", "last_updated is no time: "),
         (
             {"last_updated": "2999-01-01T00:00:00Z"},
             "last_updated",
@@ -134,6 +136,14 @@ def test_what_can_not_be_read_names_the_field(fields, field, words):
         coingecko.SOURCE.parse(item)
     assert caught.value.field == field
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("price", [b"1e1000000000000000000", b"-1e1000000000000000000", b"1e-9999999999999999999"])
+def test_an_exponent_of_any_length_is_a_reject_of_its_record_alone(price):
+    odd = market().replace(b'"current_price": 1', b'"current_price": ' + price)
+    records, rejects = read(coingecko.SOURCE, b"[" + odd[1:-1] + b"," + market(id="b")[1:-1] + b"]")
+    assert [record.source_asset_id for record in records] == ["b"]
+    assert rejects == [f"current_price is out of any range: {price.decode()}"]
 
 
 def test_times_with_an_offset_become_utc():
