@@ -99,7 +99,7 @@ class SourceHttp:
             return HttpResponse(
                 # As received, but for our own key, which some sources repeat.
                 body=without(bytes(body), self.secrets),
-                url=redact(url, self.secrets),
+                url=self._shown(url),
                 received_at=datetime.now(UTC),
                 status_code=answer.status_code,
                 headers=self._kept(answer.headers),
@@ -121,7 +121,7 @@ class SourceHttp:
                 self._succeeded()
                 return HttpFile(
                     path,
-                    redact(url, self.secrets),
+                    self._shown(url),
                     datetime.now(UTC),
                     http_date(answer.headers.get("last-modified")),
                     self._kept(answer.headers),
@@ -132,7 +132,7 @@ class SourceHttp:
 
     def _kept(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {
-            name.lower(): redact(value, self.secrets)[:500]
+            name.lower(): redact(value, self.secrets)[:500].replace("\0", "␀")
             for name, value in headers.items()
             if name.lower() in KEPT_HEADERS or name.lower().startswith(KEPT_PREFIXES)
         }
@@ -146,18 +146,12 @@ class SourceHttp:
                 self.failed_before = gate.enter(self.row, self.limits)
             try:
                 answer = ahead.answer() if ahead else self._send(url)
-            except requests.RequestException as error:
-                raise self._unavailable(plain(error, urlsplit(url).netloc)) from None
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                raise self._unavailable(plain(error, host_of(url))) from None
             if not answer.is_redirect:
                 break
-            target = urljoin(url, answer.headers["location"])
             answer.close()
-            if urlsplit(target).netloc != urlsplit(url).netloc:
-                host = urlsplit(target).netloc.rpartition("@")[2]
-                raise Refused(
-                    redact(f"{self.row.title} redirects to another host, {host}: the key stays here.", self.secrets)
-                )
-            url = target
+            url = self._redirected(url, answer.headers["location"])
         else:
             raise Refused(redact(f"{self.row.title} redirects in a circle at {urlsplit(url).path}.", self.secrets))
         if answer.status_code != 200:
@@ -168,8 +162,27 @@ class SourceHttp:
             raise self._error(answer, redact(text, self.secrets), redact(urlsplit(url).path, self.secrets))
         return answer
 
+    def _redirected(self, url: str, location: str) -> str:
+        """Where a redirect leads, with the same user and password. Raises Refused where no key may go."""
+        title, here = self.row.title, urlsplit(url)
+        try:
+            target = urlsplit(urljoin(url, location.replace("\0", "%00")))
+        except ValueError:
+            said = redact(ascii(location)[:200], self.secrets)
+            raise Refused(f"{title} redirects to what is no address: {said}.") from None
+        host = host_of(target.geturl())
+        if host != host_of(url):
+            raise Refused(redact(f"{title} redirects to another host, {host}: the key stays here.", self.secrets))
+        if target.scheme not in (here.scheme, "https"):
+            raise Refused(f"{title} redirects from {here.scheme} to {target.scheme}: the key stays here.")
+        return target._replace(netloc=here.netloc).geturl()
+
     def _url(self, path: str, params: Mapping[str, str | int] | None) -> str:
         return self.base_url + path + (f"?{urlencode(params)}" if params else "")
+
+    def _shown(self, url: str) -> str:
+        """The address without key, user and password."""
+        return redact(urlsplit(url)._replace(netloc=host_of(url)).geturl(), self.secrets)
 
     def _send(self, url: str) -> requests.Response:
         return self.session.get(
@@ -222,6 +235,11 @@ class SourceHttp:
         return Refused(f"{self.row.title} refuses with HTTP {status}{said}")
 
 
+def host_of(url: str) -> str:
+    """The host and port of an address, without the user and password that it may hold."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 def without(body: bytes, secrets: tuple[str, ...]) -> bytes:
     """The body without any of the secrets."""
     for secret in secrets:
@@ -270,7 +288,7 @@ def provider_error(text: str) -> tuple[str, str]:
         return "1020", "access denied"
     try:
         error = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return "", ""
     for key in ("error", "status"):
         if isinstance(error, dict) and isinstance(error.get(key), dict):
@@ -278,14 +296,14 @@ def provider_error(text: str) -> tuple[str, str]:
     if not isinstance(error, dict):
         return "", ""
     said = error.get("error_message") or error.get("error") or error.get("message") or ""
-    return str(error.get("error_code", "")), str(said)[:200]
+    return str(error.get("error_code", "")), str(said)[:200].replace("\0", "␀")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """The seconds that the answer asks to wait: Retry-After in both forms, or CoinGecko's x-ratelimit-reset."""
     value = headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return float(min(int(value), 86_400))
+    if value.isascii() and value.isdigit():
+        return float(min(int(value[:9]), 86_400))
     moment = http_date(value)
     if moment is None and (reset := headers.get("x-ratelimit-reset", "").strip()):
         # "2025-07-25 14:54:00 +0000", or Unix seconds.
@@ -308,15 +326,16 @@ def http_date(value: str | None) -> datetime | None:
     """An HTTP date as aware UTC, None if it is none."""
     try:
         moment = parsedate_to_datetime(value or "")
-    except (ValueError, TypeError):
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def charset(content_type: str) -> str:
-    """The codec that a Content-Type names, UTF-8 if it names none that exists."""
+    """The codec of text that a Content-Type names, UTF-8 if it names none that exists."""
     name = content_type.partition("charset=")[2].split(";")[0].strip("\"' ") or "utf-8"
     try:
-        return "utf-8" if "".encode(name) is None else name.lower()
-    except LookupError:
+        "".encode(name)
+    except (LookupError, ValueError):  # `undefined` is a codec that refuses everything
         return "utf-8"
+    return name.lower()

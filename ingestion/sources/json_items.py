@@ -59,8 +59,8 @@ def _inside(body: bytes, key: str) -> bytes:
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             continue
         except KeyError:
-            raise Malformed(f"The body is an object without {key!r}: {body[:120].decode(errors='replace')}") from None
-    raise Malformed(f"The body is no JSON object with {key!r}: {body[:120].decode(errors='replace')}")
+            raise Malformed(f"The body is an object without {key!r}: {_beginning(body, 120)}") from None
+    raise Malformed(f"The body is no JSON object with {key!r}: {_beginning(body, 120)}")
 
 
 def _mended(body: bytes) -> bytes:
@@ -73,6 +73,10 @@ def _mended(body: bytes) -> bytes:
     return _no_character.sub(r"\\u0000", _no_number.sub(r'"\1"', text)).encode()
 
 
+def _beginning(body: bytes, size: int) -> str:
+    return body[:size].decode(errors="replace").replace("\0", "␀")
+
+
 def _what_is_wrong(body: bytes, error: Exception) -> str:
     start = body[:200].lstrip().lower()
     if not start:
@@ -80,9 +84,9 @@ def _what_is_wrong(body: bytes, error: Exception) -> str:
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<")):
         return "The body is an HTML page, not JSON."
     if start.startswith(b"{"):
-        return f"The body is an object where a list should be: {body[:120].decode(errors='replace')}"
+        return f"The body is an object where a list should be: {_beginning(body, 120)}"
     if isinstance(error, msgspec.ValidationError):
-        return f"The body is no list of records: {body[:80].decode(errors='replace')}"
+        return f"The body is no list of records: {_beginning(body, 80)}"
     return f"The body is not JSON ({error}); it holds {len(body):,} bytes, and may be cut off."
 
 
@@ -98,7 +102,7 @@ def split_list(item_type: type[msgspec.Struct]) -> Split:
             try:
                 data: Any = decode(raw)
             except (msgspec.DecodeError, UnicodeError, RecursionError):
-                data = Malformed(f"The record is no object: {bytes(raw)[:80].decode(errors='replace')}")
+                data = Malformed(f"The record is no object: {_beginning(bytes(raw), 80)}")
             yield Item(position, data, page, raw)
 
     return split
@@ -168,7 +172,7 @@ def usual_time(value: datetime, latest: datetime) -> datetime:
 
 
 def _shown(raw: msgspec.Raw) -> str:
-    text = bytes(raw).decode(errors="replace")
+    text = bytes(raw).decode(errors="replace").replace("\0", "␀")
     return text if len(text) <= 60 else text[:60] + "…"
 
 

@@ -149,3 +149,10 @@ def test_an_exponent_of_any_length_is_a_reject_of_its_record_alone(price):
 def test_times_with_an_offset_become_utc():
     (record,), _ = read(coingecko.SOURCE, market(last_updated="2026-11-19T02:00:00+02:00"))
     assert record.observed_at == datetime(2026, 11, 19, tzinfo=UTC)
+
+
+def test_the_reason_why_a_page_can_not_be_read_holds_no_nul():
+    for body in (b'{"a\0b": 1}', b'["a\0b"', b"\0"):
+        with pytest.raises(Malformed) as caught:
+            list(coingecko.SOURCE.split(body, "utf-8", RECEIVED))
+        assert "\0" not in str(caught.value)
