@@ -11,10 +11,10 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from time import monotonic
+from functools import partial
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
@@ -23,12 +23,15 @@ import urllib3
 
 from assets.models import Source as SourceRow
 from ingestion import gate
+from ingestion.deadline import Call, TooSlow, begun, session
 from ingestion.errors import RateLimited, Refused, Unavailable, Unknown
 from ingestion.gate import Limits
 from ingestion.logs import REDACTED, redact
 from ingestion.source import HttpFile, HttpResponse, Source
 
 DEADLINE = 120.0
+#: For a message of ours.
+POST_DEADLINE = 15.0
 CONNECT_TIMEOUT = 5.0
 #: The longest silence in mid-answer.
 READ_TIMEOUT = 30.0
@@ -51,18 +54,18 @@ PLAN_WORDS = ("plan", "upgrade", "subscri", "payment")
 class Ahead:
     """A call that is under way in a thread of its own, which nobody has to wait for."""
 
-    def __init__(self, send: Callable[[str], requests.Response], url: str) -> None:
+    def __init__(self, send: Callable[[str], Call], url: str) -> None:
         self.url = url
-        self._answer: Future[requests.Response] = Future()
+        self._answer: Future[Call] = Future()
         threading.Thread(target=self._call, args=(send,), name="ahead", daemon=True).start()
 
-    def _call(self, send: Callable[[str], requests.Response]) -> None:
+    def _call(self, send: Callable[[str], Call]) -> None:
         try:
             self._answer.set_result(send(self.url))
         except BaseException as error:
             self._answer.set_exception(error)
 
-    def answer(self) -> requests.Response:
+    def answer(self) -> Call:
         """Waits for it. Raises what the call raised."""
         return self._answer.result()
 
@@ -79,7 +82,7 @@ class SourceHttp:
         self.key_headers = {key[0]: key[1]} if key else {}
         self.failed_before = 0
         self._ahead: Ahead | None = None
-        self.session = requests.Session()
+        self.session = session()
         # Proxies and authorities of the environment count, and are looked for once; a password that ~/.netrc holds for
         # the host goes nowhere.
         environment = self.session.merge_environment_settings(self.base_url, {}, stream=True, verify=None, cert=None)
@@ -92,10 +95,11 @@ class SourceHttp:
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> HttpResponse:
         url = self._url(path, params)
         body = bytearray()
-        with self._answer(url) as answer:
-            for chunk in self._chunks(answer):
+        with closing(self._answer(url)) as call:
+            for chunk in self._chunks(call):
                 body += chunk
             self._succeeded()
+            answer = call.answer
             return HttpResponse(
                 # As received, but for our own key, which some sources repeat.
                 body=without(bytes(body), self.secrets),
@@ -115,10 +119,11 @@ class SourceHttp:
     def download(self, url: str) -> HttpFile:
         descriptor, path = tempfile.mkstemp(prefix="cryptoetl-")
         try:
-            with os.fdopen(descriptor, "wb") as file, self._answer(url) as answer:
-                for chunk in self._chunks(answer):
+            with os.fdopen(descriptor, "wb") as file, closing(self._answer(url)) as call:
+                for chunk in self._chunks(call):
                     file.write(chunk)
                 self._succeeded()
+                answer = call.answer
                 return HttpFile(
                     path,
                     self._shown(url),
@@ -137,7 +142,7 @@ class SourceHttp:
             if name.lower() in KEPT_HEADERS or name.lower().startswith(KEPT_PREFIXES)
         }
 
-    def _answer(self, url: str) -> requests.Response:
+    def _answer(self, url: str) -> Call:
         """An answer with status 200, its body not yet read. Every call, a redirect too, passes the gate."""
         for _ in range(MAX_REDIRECTS + 1):
             ahead, self._ahead = self._ahead, None
@@ -145,22 +150,22 @@ class SourceHttp:
                 ahead = None
                 self.failed_before = gate.enter(self.row, self.limits)
             try:
-                answer = ahead.answer() if ahead else self._send(url)
+                call = ahead.answer() if ahead else self._send(url)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 raise self._unavailable(plain(error, host_of(url))) from None
-            if not answer.is_redirect:
+            if not call.answer.is_redirect:
                 break
-            answer.close()
-            url = self._redirected(url, answer.headers["location"])
+            call.close()
+            url = self._redirected(url, call.answer.headers["location"])
         else:
             raise Refused(redact(f"{self.row.title} redirects in a circle at {urlsplit(url).path}.", self.secrets))
-        if answer.status_code != 200:
+        if call.answer.status_code != 200:
             try:
-                text = b"".join(self._chunks(answer))[:20_000].decode(errors="replace")
+                text = b"".join(self._chunks(call))[:20_000].decode(errors="replace")
             finally:
-                answer.close()
-            raise self._error(answer, redact(text, self.secrets), redact(urlsplit(url).path, self.secrets))
-        return answer
+                call.close()
+            raise self._error(call.answer, redact(text, self.secrets), redact(urlsplit(url).path, self.secrets))
+        return call
 
     def _redirected(self, url: str, location: str) -> str:
         """Where a redirect leads, with the same user and password. Raises Refused where no key may go."""
@@ -184,29 +189,27 @@ class SourceHttp:
         """The address without key, user and password."""
         return redact(urlsplit(url)._replace(netloc=host_of(url)).geturl(), self.secrets)
 
-    def _send(self, url: str) -> requests.Response:
-        return self.session.get(
-            url,
-            headers=self.key_headers,
-            stream=True,
-            allow_redirects=False,
-            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-        )
+    def _send(self, url: str) -> Call:
+        """The headers are there. Two minutes for them and the body, however slowly they drip."""
+        ask = partial(self.session.get, url, headers=self.key_headers, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
+        return begun(ask, DEADLINE)
 
-    def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
-        """The body, decoded. Two minutes for the whole, however slowly it drips, and MAX_BYTES at most."""
-        deadline, size = monotonic() + DEADLINE, 0
+    def _chunks(self, call: Call) -> Iterator[bytes]:
+        """The body, decoded; MAX_BYTES at most."""
+        size = 0
         try:
-            # read1 returns what has arrived: with read() a server that drips would never let the clock be looked at.
-            while chunk := answer.raw.read1(65_536, decode_content=True):
-                size += len(chunk)
-                if size > MAX_BYTES:
-                    raise Refused(f"{self.row.title} sent more than {MAX_BYTES // 1024 // 1024} MB in one answer.")
-                if monotonic() > deadline:
-                    raise self._unavailable(f"{self.row.title} took longer than {DEADLINE:.0f} s for one answer.")
-                yield chunk
+            with call.deadline.running():
+                while chunk := call.answer.raw.read1(65_536, decode_content=True):
+                    size += len(chunk)
+                    if size > MAX_BYTES:
+                        raise Refused(f"{self.row.title} sent more than {MAX_BYTES // 1024 // 1024} MB in one answer.")
+                    yield chunk
+            if call.deadline.passed:
+                # A body without a length ends where the line does.
+                raise TooSlow(f"{DEADLINE:.0f}")
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._unavailable(plain(error, self.row.title)) from None
+            slow = TooSlow(f"{DEADLINE:.0f}") if call.deadline.passed else error
+            raise self._unavailable(plain(slow, self.row.title)) from None
 
     def _succeeded(self) -> None:
         if self.failed_before:
@@ -251,16 +254,22 @@ def post_json(url: str, message: Mapping[str, object]) -> None:
     """The message is with the receiver. Raises Unavailable, without the address: it may hold a key."""
     host = urlsplit(url).hostname or "the receiver"
     try:
-        answer = requests.post(url, json=message, timeout=(CONNECT_TIMEOUT, CONNECT_TIMEOUT), allow_redirects=False)
-    except requests.RequestException as error:
+        with session() as one:
+            ask = partial(one.post, url, json=message, timeout=(CONNECT_TIMEOUT, CONNECT_TIMEOUT))
+            # What it has to say beyond that is not read.
+            with closing(begun(ask, POST_DEADLINE)) as call:
+                status = call.answer.status_code
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise Unavailable(plain(error, host)) from None
-    if answer.status_code >= 300:
-        raise Unavailable(f"{host} answers HTTP {answer.status_code}.")
+    if status >= 300:
+        raise Unavailable(f"{host} answers HTTP {status}.")
 
 
 def plain(error: BaseException, where: str) -> str:
     """A network error as a person would say it."""
     text = str(error)
+    if isinstance(error, TooSlow):
+        return f"{where} took longer than {text} s for one answer."
     if isinstance(error, requests.ConnectTimeout):
         return f"{where} did not accept a connection within {CONNECT_TIMEOUT:.0f} s."
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
+from time import monotonic
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,7 +19,7 @@ from ingestion.errors import BudgetSpent, RateLimited, Refused, Unavailable
 from ingestion.models import CallMonth, Gate, RawPayload, Reject, Run
 from ingestion.runs import start_run
 from ingestion.sources import BY_SLUG
-from ingestion.tests.conftest import point_at
+from ingestion.tests.conftest import DRIPS, point_at
 
 
 @pytest.fixture
@@ -205,6 +207,29 @@ def test_a_slow_drip_ends_at_the_deadline(ingest, provider, settings, monkeypatc
     run = ingest("coingecko")
     assert run.status == "failed"
     assert "took longer than" in run.error
+
+
+@pytest.mark.parametrize("what", DRIPS)
+def test_whatever_drips_ends_at_the_deadline(tables, dripping, monkeypatch, what):
+    monkeypatch.setattr(http, "DEADLINE", 0.5)
+    row, begun = Source.objects.get(slug="coingecko"), monotonic()
+    client = http.SourceHttp(row, BY_SLUG["coingecko"], dripping(what), gate.Limits(100, None), None)
+    with client.session, pytest.raises(Unavailable, match="took longer than"):
+        client.get("/x")
+    assert monotonic() - begun < 5
+
+
+def test_an_answer_that_is_asked_for_late_has_its_time_all_the_same(ingest, provider, settings, monkeypatch):
+    row = Source.objects.get(slug="coingecko")
+    monkeypatch.setattr(http, "DEADLINE", 0.5)
+    base_url = provider.url("coingecko")
+    client = http.SourceHttp(row, BY_SLUG["coingecko"], base_url, gate.Limits(100, None), None)
+    with client.session:
+        client.ahead("/ping")
+        client._ahead.answer()
+        threading.Event().wait(0.7)
+        assert client.get("/ping").status_code == 200
+        assert len(provider.calls) == 1
 
 
 @pytest.mark.parametrize("fault", [Fault.HANG, Fault.HANG_MID_BODY])
