@@ -42,6 +42,7 @@ __all__ = [
     "Verdict",
     "asset_id",
     "blocking_keys",
+    "called",
     "neighbourhood",
     "resolve",
     "verdict",
@@ -86,7 +87,13 @@ class _Pair:
 def asset_id(listings: Iterable[Listing]) -> str:
     """The slug of the asset that holds these: its anchor's id, bare where the anchor's source ranks first."""
     anchor = min(listings, key=_precedence)
-    return anchor.source_asset_id if anchor.identity_rank == 1 else anchor.key
+    return called(anchor.identity_rank, anchor.source, anchor.source_asset_id)
+
+
+def called(identity_rank: int, source: str, source_asset_id: str) -> str:
+    """The slug of an asset with this anchor. A bare id with a colon might be the `source:id` of another asset."""
+    bare = identity_rank == 1 and ":" not in source_asset_id
+    return source_asset_id if bare else f"{source}:{source_asset_id}"
 
 
 def _precedence(listing: Listing) -> tuple[int, str, str]:

@@ -85,8 +85,8 @@ class Source(models.Model):
 class Asset(models.Model):
     """One real-world asset, whatever the number of sources, with the price that its fresh quotes agree on.
 
-    The slug is the anchor listing's id (`bitcoin` at CoinGecko), else `source:id`: a fact of its members, never of
-    the order in which they came. The consensus columns are written with the quotes that change them.
+    The slug is the anchor listing's id (`bitcoin` at CoinGecko, without a colon), else `source:id`: a fact of its
+    members, never of the order in which they came. The consensus columns are written with the quotes that change them.
     """
 
     class Agreement(models.TextChoices):

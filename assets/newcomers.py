@@ -12,6 +12,7 @@ from django.db import connection
 
 from assets import filing, pricing
 from assets.copying import array_of, copy_rows
+from assets.identity import called
 from assets.models import Source
 from assets.placement import LISTING, numbers
 from assets.records import AssetRecord
@@ -24,7 +25,6 @@ def add(source: Source, newcomers: Sequence[tuple[AssetRecord, Collection[int]]]
     if not newcomers:
         return {}
     interval = timedelta(seconds=source.interval_seconds)
-    prefix = "" if source.identity_rank == 1 else f"{source.slug}:"
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
@@ -34,7 +34,8 @@ def add(source: Source, newcomers: Sequence[tuple[AssetRecord, Collection[int]]]
         for (record, _), asset_id, listing_id in zip(newcomers, asset_ids, listing_ids, strict=True):
             id_, symbol, name = record[:3]
             contracts = array_of(record.contracts) if record.contracts else "{}"
-            assets.append((asset_id, prefix + id_, *pricing.of_one(source, interval, record, now), symbol, name))
+            slug = called(source.identity_rank, source.slug, id_)
+            assets.append((asset_id, slug, *pricing.of_one(source, interval, record, now), symbol, name))
             listings.append((listing_id, source.pk, id_, asset_id, symbol, name, contracts, "anchor"))
         copy_rows(cursor, f"assets_asset ({ASSET})", assets)
         copy_rows(cursor, f"assets_listing ({LISTING})", listings)

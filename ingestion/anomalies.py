@@ -56,7 +56,11 @@ def unusual(measure: Measure, history: Sequence[float], value: float) -> Unusual
         return None
     middle = median(history)
     spread = SCALE * median(abs(point - middle) for point in history)
-    score = (value - middle) / max(spread, measure.share * abs(middle), measure.amount)
+    least = max(spread, measure.share * abs(middle), measure.amount)
+    if not least:
+        # A price that was 0 until now gives nothing to measure by.
+        return None
+    score = (value - middle) / least
     return Unusual(measure.name, value, middle, round(score, 2)) if abs(score) > LIMIT else None
 
 

@@ -56,7 +56,8 @@ def reckon(made: int, limit: int | None, begun: datetime | None, every: timedelt
     # Within the first interval one sweep stands for the pace.
     elapsed = max(now - begun if begun else timedelta(0), every)
     a_day = made / (elapsed / timedelta(days=1))
-    runs_out_at = now + timedelta(days=left / a_day) if left and a_day else None
-    if runs_out_at and runs_out_at >= first_of_next_month(now):
-        runs_out_at = None
+    # In days: at a slow pace they last beyond the end of the calendar.
+    days = left / a_day if left and a_day else None
+    rest = (first_of_next_month(now) - now) / timedelta(days=1)
+    runs_out_at = now + timedelta(days=days) if days is not None and days < rest else None
     return Budget(made, limit, left, a_day, runs_out_at)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 
 #: Fewer items than this say nothing about a field that is gone.
 ENOUGH = 10
+#: A path has at most so many characters: the index that it is in takes 2,704 bytes.
+LONGEST_PATH = 500
+#: Objects are looked into so far down.
+DEEPEST = 16
 
 
 @dataclass(slots=True)
@@ -55,7 +60,7 @@ NAMES: Mapping[type, str] = {
 def shape_of(source: Source, body: bytes, meta: Mapping[str, Any]) -> Shape:
     """The shape of a page that could be split. A page that is no JSON is measured by its columns."""
     shape = Shape()
-    if columns := meta.get("columns"):
+    if columns := [keepable(name) for name in meta.get("columns", ())]:
         shape.items, shape.types = ENOUGH, {name: {"text"} for name in columns}
         shape.times = dict.fromkeys(columns, ENOUGH)
         return shape
@@ -86,19 +91,21 @@ def items_of(body: bytes, meta: Mapping[str, Any]) -> list[Any]:
     return items if isinstance(items, list) else []
 
 
-def signature(item: Mapping[str, Any]) -> Hashable:
+def signature(item: Mapping[str, Any], depth: int = 1) -> Hashable:
     """Equal for items that have the same fields of the same types, in the same order."""
     types = tuple(map(type, item.values()))
-    if dict in types:
-        return tuple(item), types, tuple(signature(value) for value in item.values() if type(value) is dict)
+    if dict in types and depth < DEEPEST:
+        return tuple(item), types, tuple(signature(value, depth + 1) for value in item.values() if type(value) is dict)
     return tuple(item), types
 
 
-def measure(values: Mapping[str, Any], prefix: str, shape: Shape, item: Mapping[str, Any], items: int) -> None:
+def measure(
+    values: Mapping[str, Any], prefix: str, shape: Shape, item: Mapping[str, Any], items: int, depth: int = 1
+) -> None:
     """What `items` items, all with the signature of this one, add to the shape."""
     types, times = shape.types, shape.times
     for key, value in values.items():
-        path = prefix + key
+        path = keepable(prefix + key)
         kind = NAMES[type(value)]
         if path not in types:
             types[path], times[path] = set(), 0
@@ -106,8 +113,17 @@ def measure(values: Mapping[str, Any], prefix: str, shape: Shape, item: Mapping[
         if kind not in types[path]:
             types[path].add(kind)
             shape.examples[path, kind] = item
-        if kind == "object":
-            measure(value, path + ".", shape, item, items)
+        if kind == "object" and depth < DEEPEST:
+            measure(value, path + ".", shape, item, items, depth + 1)
+
+
+def keepable(path: str) -> str:
+    """The path as it can be kept: NUL shown as such, and of a very long one the beginning, and a hash of it all."""
+    path = path.replace("\0", "␀")
+    if len(path) <= LONGEST_PATH:
+        return path
+    whole = blake2b(path.encode(), digest_size=8).hexdigest()
+    return f"{path[: LONGEST_PATH - len(whole) - 1]}…{whole}"
 
 
 def watch(pages: Sequence[tuple[RawPayload, Shape]], source: Source) -> None:
@@ -180,7 +196,7 @@ class Baseline:
                 run_id=payload.run_id,
                 payload=payload,
                 kind=kind,
-                path=path[:500],
+                path=path,
                 detail=detail,
                 sample=sample(shape.examples.get((path, type_name))),
             )

@@ -11,10 +11,10 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from time import monotonic
+from functools import partial
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
@@ -23,12 +23,15 @@ import urllib3
 
 from assets.models import Source as SourceRow
 from ingestion import gate
+from ingestion.deadline import Call, TooSlow, begun, session
 from ingestion.errors import RateLimited, Refused, Unavailable, Unknown
 from ingestion.gate import Limits
 from ingestion.logs import REDACTED, redact
 from ingestion.source import HttpFile, HttpResponse, Source
 
 DEADLINE = 120.0
+#: For a message of ours.
+POST_DEADLINE = 15.0
 CONNECT_TIMEOUT = 5.0
 #: The longest silence in mid-answer.
 READ_TIMEOUT = 30.0
@@ -51,18 +54,18 @@ PLAN_WORDS = ("plan", "upgrade", "subscri", "payment")
 class Ahead:
     """A call that is under way in a thread of its own, which nobody has to wait for."""
 
-    def __init__(self, send: Callable[[str], requests.Response], url: str) -> None:
+    def __init__(self, send: Callable[[str], Call], url: str) -> None:
         self.url = url
-        self._answer: Future[requests.Response] = Future()
+        self._answer: Future[Call] = Future()
         threading.Thread(target=self._call, args=(send,), name="ahead", daemon=True).start()
 
-    def _call(self, send: Callable[[str], requests.Response]) -> None:
+    def _call(self, send: Callable[[str], Call]) -> None:
         try:
             self._answer.set_result(send(self.url))
         except BaseException as error:
             self._answer.set_exception(error)
 
-    def answer(self) -> requests.Response:
+    def answer(self) -> Call:
         """Waits for it. Raises what the call raised."""
         return self._answer.result()
 
@@ -79,7 +82,7 @@ class SourceHttp:
         self.key_headers = {key[0]: key[1]} if key else {}
         self.failed_before = 0
         self._ahead: Ahead | None = None
-        self.session = requests.Session()
+        self.session = session()
         # Proxies and authorities of the environment count, and are looked for once; a password that ~/.netrc holds for
         # the host goes nowhere.
         environment = self.session.merge_environment_settings(self.base_url, {}, stream=True, verify=None, cert=None)
@@ -92,14 +95,15 @@ class SourceHttp:
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> HttpResponse:
         url = self._url(path, params)
         body = bytearray()
-        with self._answer(url) as answer:
-            for chunk in self._chunks(answer):
+        with closing(self._answer(url)) as call:
+            for chunk in self._chunks(call):
                 body += chunk
             self._succeeded()
+            answer = call.answer
             return HttpResponse(
                 # As received, but for our own key, which some sources repeat.
                 body=without(bytes(body), self.secrets),
-                url=redact(url, self.secrets),
+                url=self._shown(url),
                 received_at=datetime.now(UTC),
                 status_code=answer.status_code,
                 headers=self._kept(answer.headers),
@@ -115,13 +119,14 @@ class SourceHttp:
     def download(self, url: str) -> HttpFile:
         descriptor, path = tempfile.mkstemp(prefix="cryptoetl-")
         try:
-            with os.fdopen(descriptor, "wb") as file, self._answer(url) as answer:
-                for chunk in self._chunks(answer):
+            with os.fdopen(descriptor, "wb") as file, closing(self._answer(url)) as call:
+                for chunk in self._chunks(call):
                     file.write(chunk)
                 self._succeeded()
+                answer = call.answer
                 return HttpFile(
                     path,
-                    redact(url, self.secrets),
+                    self._shown(url),
                     datetime.now(UTC),
                     http_date(answer.headers.get("last-modified")),
                     self._kept(answer.headers),
@@ -132,12 +137,12 @@ class SourceHttp:
 
     def _kept(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {
-            name.lower(): redact(value, self.secrets)[:500]
+            name.lower(): redact(value, self.secrets)[:500].replace("\0", "␀")
             for name, value in headers.items()
             if name.lower() in KEPT_HEADERS or name.lower().startswith(KEPT_PREFIXES)
         }
 
-    def _answer(self, url: str) -> requests.Response:
+    def _answer(self, url: str) -> Call:
         """An answer with status 200, its body not yet read. Every call, a redirect too, passes the gate."""
         for _ in range(MAX_REDIRECTS + 1):
             ahead, self._ahead = self._ahead, None
@@ -145,55 +150,66 @@ class SourceHttp:
                 ahead = None
                 self.failed_before = gate.enter(self.row, self.limits)
             try:
-                answer = ahead.answer() if ahead else self._send(url)
-            except requests.RequestException as error:
-                raise self._unavailable(plain(error, urlsplit(url).netloc)) from None
-            if not answer.is_redirect:
+                call = ahead.answer() if ahead else self._send(url)
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                raise self._unavailable(plain(error, host_of(url))) from None
+            if not call.answer.is_redirect:
                 break
-            target = urljoin(url, answer.headers["location"])
-            answer.close()
-            if urlsplit(target).netloc != urlsplit(url).netloc:
-                host = urlsplit(target).netloc.rpartition("@")[2]
-                raise Refused(
-                    redact(f"{self.row.title} redirects to another host, {host}: the key stays here.", self.secrets)
-                )
-            url = target
+            call.close()
+            url = self._redirected(url, call.answer.headers["location"])
         else:
             raise Refused(redact(f"{self.row.title} redirects in a circle at {urlsplit(url).path}.", self.secrets))
-        if answer.status_code != 200:
+        if call.answer.status_code != 200:
             try:
-                text = b"".join(self._chunks(answer))[:20_000].decode(errors="replace")
+                text = b"".join(self._chunks(call))[:20_000].decode(errors="replace")
             finally:
-                answer.close()
-            raise self._error(answer, redact(text, self.secrets), redact(urlsplit(url).path, self.secrets))
-        return answer
+                call.close()
+            raise self._error(call.answer, redact(text, self.secrets), redact(urlsplit(url).path, self.secrets))
+        return call
+
+    def _redirected(self, url: str, location: str) -> str:
+        """Where a redirect leads, with the same user and password. Raises Refused where no key may go."""
+        title, here = self.row.title, urlsplit(url)
+        try:
+            target = urlsplit(urljoin(url, location.replace("\0", "%00")))
+        except ValueError:
+            said = redact(ascii(location)[:200], self.secrets)
+            raise Refused(f"{title} redirects to what is no address: {said}.") from None
+        host = host_of(target.geturl())
+        if host != host_of(url):
+            raise Refused(redact(f"{title} redirects to another host, {host}: the key stays here.", self.secrets))
+        if target.scheme not in (here.scheme, "https"):
+            raise Refused(f"{title} redirects from {here.scheme} to {target.scheme}: the key stays here.")
+        return target._replace(netloc=here.netloc).geturl()
 
     def _url(self, path: str, params: Mapping[str, str | int] | None) -> str:
         return self.base_url + path + (f"?{urlencode(params)}" if params else "")
 
-    def _send(self, url: str) -> requests.Response:
-        return self.session.get(
-            url,
-            headers=self.key_headers,
-            stream=True,
-            allow_redirects=False,
-            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-        )
+    def _shown(self, url: str) -> str:
+        """The address without key, user and password."""
+        return redact(urlsplit(url)._replace(netloc=host_of(url)).geturl(), self.secrets)
 
-    def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
-        """The body, decoded. Two minutes for the whole, however slowly it drips, and MAX_BYTES at most."""
-        deadline, size = monotonic() + DEADLINE, 0
+    def _send(self, url: str) -> Call:
+        """The headers are there. Two minutes for them and the body, however slowly they drip."""
+        ask = partial(self.session.get, url, headers=self.key_headers, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
+        return begun(ask, DEADLINE)
+
+    def _chunks(self, call: Call) -> Iterator[bytes]:
+        """The body, decoded; MAX_BYTES at most."""
+        size = 0
         try:
-            # read1 returns what has arrived: with read() a server that drips would never let the clock be looked at.
-            while chunk := answer.raw.read1(65_536, decode_content=True):
-                size += len(chunk)
-                if size > MAX_BYTES:
-                    raise Refused(f"{self.row.title} sent more than {MAX_BYTES // 1024 // 1024} MB in one answer.")
-                if monotonic() > deadline:
-                    raise self._unavailable(f"{self.row.title} took longer than {DEADLINE:.0f} s for one answer.")
-                yield chunk
+            with call.deadline.running():
+                while chunk := call.answer.raw.read1(65_536, decode_content=True):
+                    size += len(chunk)
+                    if size > MAX_BYTES:
+                        raise Refused(f"{self.row.title} sent more than {MAX_BYTES // 1024 // 1024} MB in one answer.")
+                    yield chunk
+            if call.deadline.passed:
+                # A body without a length ends where the line does.
+                raise TooSlow(f"{DEADLINE:.0f}")
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._unavailable(plain(error, self.row.title)) from None
+            slow = TooSlow(f"{DEADLINE:.0f}") if call.deadline.passed else error
+            raise self._unavailable(plain(slow, self.row.title)) from None
 
     def _succeeded(self) -> None:
         if self.failed_before:
@@ -222,6 +238,11 @@ class SourceHttp:
         return Refused(f"{self.row.title} refuses with HTTP {status}{said}")
 
 
+def host_of(url: str) -> str:
+    """The host and port of an address, without the user and password that it may hold."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 def without(body: bytes, secrets: tuple[str, ...]) -> bytes:
     """The body without any of the secrets."""
     for secret in secrets:
@@ -233,16 +254,22 @@ def post_json(url: str, message: Mapping[str, object]) -> None:
     """The message is with the receiver. Raises Unavailable, without the address: it may hold a key."""
     host = urlsplit(url).hostname or "the receiver"
     try:
-        answer = requests.post(url, json=message, timeout=(CONNECT_TIMEOUT, CONNECT_TIMEOUT), allow_redirects=False)
-    except requests.RequestException as error:
+        with session() as one:
+            ask = partial(one.post, url, json=message, timeout=(CONNECT_TIMEOUT, CONNECT_TIMEOUT))
+            # What it has to say beyond that is not read.
+            with closing(begun(ask, POST_DEADLINE)) as call:
+                status = call.answer.status_code
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise Unavailable(plain(error, host)) from None
-    if answer.status_code >= 300:
-        raise Unavailable(f"{host} answers HTTP {answer.status_code}.")
+    if status >= 300:
+        raise Unavailable(f"{host} answers HTTP {status}.")
 
 
 def plain(error: BaseException, where: str) -> str:
     """A network error as a person would say it."""
     text = str(error)
+    if isinstance(error, TooSlow):
+        return f"{where} took longer than {text} s for one answer."
     if isinstance(error, requests.ConnectTimeout):
         return f"{where} did not accept a connection within {CONNECT_TIMEOUT:.0f} s."
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
@@ -270,7 +297,7 @@ def provider_error(text: str) -> tuple[str, str]:
         return "1020", "access denied"
     try:
         error = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return "", ""
     for key in ("error", "status"):
         if isinstance(error, dict) and isinstance(error.get(key), dict):
@@ -278,14 +305,14 @@ def provider_error(text: str) -> tuple[str, str]:
     if not isinstance(error, dict):
         return "", ""
     said = error.get("error_message") or error.get("error") or error.get("message") or ""
-    return str(error.get("error_code", "")), str(said)[:200]
+    return str(error.get("error_code", "")), str(said)[:200].replace("\0", "␀")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """The seconds that the answer asks to wait: Retry-After in both forms, or CoinGecko's x-ratelimit-reset."""
     value = headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return float(min(int(value), 86_400))
+    if value.isascii() and value.isdigit():
+        return float(min(int(value[:9]), 86_400))
     moment = http_date(value)
     if moment is None and (reset := headers.get("x-ratelimit-reset", "").strip()):
         # "2025-07-25 14:54:00 +0000", or Unix seconds.
@@ -308,15 +335,16 @@ def http_date(value: str | None) -> datetime | None:
     """An HTTP date as aware UTC, None if it is none."""
     try:
         moment = parsedate_to_datetime(value or "")
-    except (ValueError, TypeError):
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def charset(content_type: str) -> str:
-    """The codec that a Content-Type names, UTF-8 if it names none that exists."""
+    """The codec of text that a Content-Type names, UTF-8 if it names none that exists."""
     name = content_type.partition("charset=")[2].split(";")[0].strip("\"' ") or "utf-8"
     try:
-        return "utf-8" if "".encode(name) is None else name.lower()
-    except LookupError:
+        "".encode(name)
+    except (LookupError, ValueError):  # `undefined` is a codec that refuses everything
         return "utf-8"
+    return name.lower()

@@ -80,8 +80,9 @@ def quickly(
     if source.quick is None:
         return None
     shape = shape or drift.shape_of(source, body, facts.meta)
-    # A decoder of decimals takes "1.5" for 1.5; a text where a number belongs is refused here.
-    if any("text" in shape.types.get(path, ()) for path in source.quick.numbers):
+    # A decoder of decimals takes "1.5" for 1.5; a text where a number belongs is refused here. A page whose shape is
+    # not known, for it holds a number that no float could be, may hold such a text.
+    if not shape.items or any("text" in shape.types.get(path, ()) for path in source.quick.numbers):
         return None
     return source.quick.read(body, facts)
 

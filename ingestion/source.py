@@ -202,7 +202,6 @@ class Source:
     """A sweep that keeps fewer records than this has failed, however green its status codes were."""
     identity_rank: int
     """Whose id names an asset when several sources know it: the lowest."""
-    sort_order: int = 100
     known_fields: frozenset[str] = frozenset()
     """Every field handled or ignored by name; another one is drift."""
     nullable: frozenset[str] = frozenset()

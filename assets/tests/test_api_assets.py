@@ -165,6 +165,17 @@ def test_a_sources_own_id_leads_to_the_asset(client, known_as):
     assert client.get(answer["Location"]).json()["data"]["asset_id"] == answer.json()["asset_id"] == "bitcoin"
 
 
+def test_an_id_of_the_first_source_that_reads_as_that_of_another_takes_nobodys_address(client):
+    load("coinpaprika", record("btc-bitcoin", "BTC", "Bitcoin", price_usd="100"))
+    load("coingecko", record("coinpaprika:btc-bitcoin", "ZZZ", "Zzz", price_usd="1"))
+    for id_, symbol in (("coinpaprika:btc-bitcoin", "BTC"), ("coingecko:coinpaprika:btc-bitcoin", "ZZZ")):
+        answer = client.get(f"/assets/{id_}")
+        assert answer.status_code == 200
+        assert (answer.json()["data"]["asset_id"], answer.json()["data"]["symbol"]) == (id_, symbol)
+    load("coingecko", record("a:b", "AB", "Ab", price_usd="1"))
+    assert client.get("/assets/a:b")["Location"] == "/assets/coingecko:a:b"
+
+
 def test_a_former_id_leads_to_the_asset(client):
     load("coinpaprika", record("btc-bitcoin", "BTC", "Bitcoin", price_usd="100", **SUPPLY))
     assert client.get("/assets/coinpaprika:btc-bitcoin").status_code == 200

@@ -20,6 +20,10 @@ def test_an_asset_without_a_listing_of_the_first_source_is_named_by_source_and_i
     assert asset_id([ROW]) == "csv:btc-bitcoin"
 
 
+def test_an_id_that_reads_as_that_of_another_source_is_named_by_source_and_id() -> None:
+    assert asset_id([gecko("coinpaprika:btc-bitcoin", "zzz", "Zzz")]) == "coingecko:coinpaprika:btc-bitcoin"
+
+
 def test_a_later_source_joins_what_was_apart() -> None:
     wirex, token = gecko("wirex", "wxt", "Wirex"), row("wxt-wirex-coin", "WXT", "Wirex Coin")
     assert not assets(wirex, token)

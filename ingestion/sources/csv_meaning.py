@@ -23,6 +23,7 @@ CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?\s*([ap]m)?\s*(Z|UTC)?", re.IGN
 #: A coin's address at CoinMarketCap, CoinGecko, CoinPaprika and their like; its last part names the coin.
 COIN_URL = re.compile(r"https?://[^/]+/(?:[a-z]{2}/)?(?:currencies|coins?|currency|price)/([^/?#]+)/?", re.IGNORECASE)
 _TICKER = re.compile(r"[A-Z0-9$]{1,12}|[a-z0-9]{1,5}", re.ASCII)
+_ROW_NUMBER = re.compile(r"[0-9]{1,18}").fullmatch
 
 Rows = Sequence[Sequence[str]]
 
@@ -158,7 +159,7 @@ def _check_identity(columns: dict[str, int], sample: Rows) -> None:
 def _are_row_numbers(columns: dict[str, int], sample: Rows) -> bool:
     """True when the column of ids counts rows, as databases and spreadsheets do, instead of naming coins."""
     ids = _values(sample, columns["id"])
-    if not columns.keys() & {"symbol", "name"} or not ids or not all(cell.isascii() and cell.isdigit() for cell in ids):
+    if not columns.keys() & {"symbol", "name"} or not ids or not all(map(_ROW_NUMBER, ids)):
         return False
     steps = {int(two) - int(one) for one, two in pairwise(ids)}
     if steps == {1} and len(ids) > 2:

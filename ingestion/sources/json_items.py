@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -59,8 +59,8 @@ def _inside(body: bytes, key: str) -> bytes:
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             continue
         except KeyError:
-            raise Malformed(f"The body is an object without {key!r}: {body[:120].decode(errors='replace')}") from None
-    raise Malformed(f"The body is no JSON object with {key!r}: {body[:120].decode(errors='replace')}")
+            raise Malformed(f"The body is an object without {key!r}: {_beginning(body, 120)}") from None
+    raise Malformed(f"The body is no JSON object with {key!r}: {_beginning(body, 120)}")
 
 
 def _mended(body: bytes) -> bytes:
@@ -73,6 +73,10 @@ def _mended(body: bytes) -> bytes:
     return _no_character.sub(r"\\u0000", _no_number.sub(r'"\1"', text)).encode()
 
 
+def _beginning(body: bytes, size: int) -> str:
+    return body[:size].decode(errors="replace").replace("\0", "␀")
+
+
 def _what_is_wrong(body: bytes, error: Exception) -> str:
     start = body[:200].lstrip().lower()
     if not start:
@@ -80,9 +84,9 @@ def _what_is_wrong(body: bytes, error: Exception) -> str:
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<")):
         return "The body is an HTML page, not JSON."
     if start.startswith(b"{"):
-        return f"The body is an object where a list should be: {body[:120].decode(errors='replace')}"
+        return f"The body is an object where a list should be: {_beginning(body, 120)}"
     if isinstance(error, msgspec.ValidationError):
-        return f"The body is no list of records: {body[:80].decode(errors='replace')}"
+        return f"The body is no list of records: {_beginning(body, 80)}"
     return f"The body is not JSON ({error}); it holds {len(body):,} bytes, and may be cut off."
 
 
@@ -97,8 +101,8 @@ def split_list(item_type: type[msgspec.Struct]) -> Split:
         for position, raw in enumerate(raw_items(body, page.meta.get("items", ""))):
             try:
                 data: Any = decode(raw)
-            except (msgspec.DecodeError, UnicodeError):
-                data = Malformed(f"The record is no object: {bytes(raw)[:80].decode(errors='replace')}")
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
+                data = Malformed(f"The record is no object: {_beginning(bytes(raw), 80)}")
             yield Item(position, data, page, raw)
 
     return split
@@ -168,7 +172,7 @@ def usual_time(value: datetime, latest: datetime) -> datetime:
 
 
 def _shown(raw: msgspec.Raw) -> str:
-    text = bytes(raw).decode(errors="replace")
+    text = bytes(raw).decode(errors="replace").replace("\0", "␀")
     return text if len(text) <= 60 else text[:60] + "…"
 
 
@@ -189,7 +193,10 @@ def number(raw: msgspec.Raw, field: str, *, zero_is_unknown: bool = False) -> De
         raise Malformed(f"{field} is {kind}, not a number: {_shown(raw)}", field)
     if len(text) > 2 * MAX_EXPONENT:
         raise Malformed(f"{field} has {len(text)} digits, which no market figure has.", field)
-    value = Decimal(text.decode())
+    try:
+        value = Decimal(text.decode())
+    except InvalidOperation:  # an exponent of nineteen digits
+        raise Malformed(f"{field} is out of any range: {_shown(raw)}", field) from None
     if not value:
         return None if zero_is_unknown else ZERO
     if not -MAX_EXPONENT <= value.adjusted() <= MAX_EXPONENT:
@@ -243,11 +250,11 @@ def time(raw: msgspec.Raw, field: str, received_at: datetime) -> datetime:
     value = text(raw, field, required=True)
     try:
         parsed = datetime.fromisoformat(value)
-    except ValueError:
+        # In the calendar's first and last hours an offset leads out of it.
+        parsed = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Malformed(f"{field} is no time: {_shown(raw)}", field) from None
-    return sane_time(
-        parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC), field, received_at
-    )
+    return sane_time(parsed, field, received_at)
 
 
 def sane_time(value: datetime, field: str, received_at: datetime) -> datetime:

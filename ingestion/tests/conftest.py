@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -59,6 +62,51 @@ def workers(market) -> Iterator[crew.Crew]:
     processes = crew.Crew(market)
     yield processes
     processes.stop()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+#: What a server sends at once, and what it then sends bit by bit, for ten seconds.
+DRIPS = {
+    "headers": ("http", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
+    "more headers": ("http", HEAD, b"x: x\r\n"),
+    "a body without a length": ("http", HEAD + b"\r\n", b"x"),
+    "the size of a chunk": ("http", HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1;"),
+    "a handshake": ("https", b"\x16\x03\x03\x40\x00", b"\x02"),
+}
+
+
+@pytest.fixture
+def dripping() -> Iterator[Callable[[str], str]]:
+    """dripping(name): the address of a server that drips."""
+    servers: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def serve(name: str) -> str:
+        scheme, at_once, drop = DRIPS[name]
+        server = socket.create_server(("127.0.0.1", 0))
+
+        def drip() -> None:
+            line, _ = server.accept()
+            with line, suppress(OSError):
+                line.recv(65_536)
+                line.sendall(at_once)
+                for _ in range(200):
+                    line.sendall(drop)
+                    line.settimeout(0.05)
+                    with suppress(TimeoutError):
+                        if not line.recv(65_536):
+                            return
+
+        servers.append(server)
+        threads.append(threading.Thread(target=drip))
+        threads[-1].start()
+        return f"{scheme}://127.0.0.1:{server.getsockname()[1]}"
+
+    yield serve
+    for server in servers:
+        server.close()
+    for thread in threads:
+        thread.join()
 
 
 @pytest.fixture

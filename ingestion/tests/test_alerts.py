@@ -6,11 +6,13 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from time import monotonic
 
 import pytest
 
 from cryptoetl.demo import Fault
-from ingestion import alerts
+from ingestion import alerts, http
+from ingestion.errors import Unavailable
 
 
 @pytest.fixture
@@ -64,3 +66,15 @@ def test_what_can_not_be_delivered_is_delivered_later_and_the_address_is_in_no_l
     settings.ALERT_WEBHOOK_URL = there
     assert alerts.tell() == 1
     assert heard[0]["source"] == "coinpaprika"
+
+
+@pytest.mark.parametrize("what", ["headers", "a body without a length"])
+def test_a_receiver_that_drips_holds_nobody_up(dripping, monkeypatch, what):
+    monkeypatch.setattr(http, "POST_DEADLINE", 0.5)
+    begun = monotonic()
+    if what == "headers":
+        with pytest.raises(Unavailable, match="took longer than"):
+            http.post_json(dripping(what), {"text": "x"})
+    else:
+        http.post_json(dripping(what), {"text": "x"})  # 200 is what counts
+    assert monotonic() - begun < 5

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from assets.tests.factories import load, record
-from ingestion.anomalies import ENOUGH, MEASURES, Measure, Ran, unusual, unusual_prices, unusual_runs
+from ingestion.anomalies import ENOUGH, MEASURES, PRICE, Measure, Ran, unusual, unusual_prices, unusual_runs
 
 COUNT = Measure("processed", 0.05, 1.0)
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -36,6 +36,11 @@ def test_a_source_that_never_varies_does_not_cry_over_one_record():
     assert unusual(COUNT, [1000.0] * 50, 1001.0) is None
     assert unusual(COUNT, [0.0] * 50, 0.0) is None
     assert unusual(COUNT, [130.0] * 50, 131.0) is None
+
+
+def test_a_price_that_was_zero_until_now_is_measured_by_nothing():
+    assert unusual(PRICE, [0.0] * 10, 0.5) is None
+    assert unusual(PRICE, [0.0] * 10, 0.0) is None
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from django.utils import timezone
 
 from assets.models import Source
 from cryptoetl.demo import Fault
 from ingestion import checkup, workers
-from ingestion.budget import budget
+from ingestion.budget import budget, reckon
 from ingestion.models import CallMonth, Pulse, Run
 from ingestion.runs import start_run
 
@@ -103,6 +105,14 @@ def test_a_month_s_calls_that_run_out_are_foreseen(manage, provider, alive, sett
         assert findings(manage("doctor", "--offline").out)["coingecko calls"].startswith("warn 99 of 100 calls")
     CallMonth.objects.update(calls=100)
     assert "none is left until the next month" in findings(manage("doctor", "--offline").out)["coingecko calls"]
+
+
+def test_calls_that_last_beyond_the_calendar_are_enough_for_the_month():
+    begun = datetime(2026, 11, 1, tzinfo=UTC)
+    its = reckon(1, 500_000, begun, timedelta(minutes=5), begun + timedelta(days=7))
+    assert (its.left, its.runs_out_at) == (499_999, None)
+    its = reckon(250_000, 500_000, begun, timedelta(minutes=5), begun + timedelta(days=7))
+    assert its.runs_out_at == begun + timedelta(days=14)
 
 
 def test_a_failed_run_is_named(manage, provider, alive):

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import random
+import string
+from dataclasses import replace
 
+import pytest
+from django.db import DataError
+
+from assets.models import Source
 from cryptoetl.demo import Fault
-from ingestion.drift import shape_of
-from ingestion.models import Drift, RawPayload
+from ingestion import runs, tasks
+from ingestion.drift import DEEPEST, shape_of
+from ingestion.http import SourceHttp
+from ingestion.models import Drift, FieldSeen, RawPayload, Run
+from ingestion.normalizing import normalize
 from ingestion.parsing import as_bytes
 from ingestion.sources import BY_SLUG
 
@@ -58,3 +68,60 @@ def test_a_shape_counts_every_field_of_every_item(ingest, provider):
     shape = shape_of(BY_SLUG["coinpaprika"], as_bytes(page.body), page.meta)
     assert shape.times["id"] == shape.times["quotes.USD.price"] == shape.items > 100
     assert shape.types["quotes"] == {"object"}
+
+
+@pytest.fixture
+def served(tables, provider, monkeypatch):
+    """served(fields): CoinGecko's first record has these fields as well; its run, and the page that it stored."""
+
+    def one_run(fields):
+        settled = SourceHttp.get
+
+        def get(self, path, params=None):
+            answer = settled(self, path, params)
+            items = json.loads(answer.body)
+            items[0] |= fields
+            return replace(answer, body=json.dumps(items).encode())
+
+        monkeypatch.setattr(SourceHttp, "get", get)
+        run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+        pages: list[int] = []
+        tasks.carry(run.pk, pages.append)
+        return run, pages[0]
+
+    return one_run
+
+
+#: Nothing that PostgreSQL could make small.
+LONG_KEY = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=6000))
+
+
+def test_a_key_that_no_index_could_hold_is_drift_by_its_beginning(served):
+    run, page = served({LONG_KEY: {LONG_KEY: 1}, f"{LONG_KEY}2": 1, "a\0b": 1})
+    assert normalize(page)
+    run.refresh_from_db()
+    assert (run.status, run.rejected) == ("completed", 0)
+    paths = set(Drift.objects.values_list("path", flat=True))
+    assert len([path for path in paths if path.startswith(LONG_KEY[:400])]) == 3
+    assert "a␀b" in paths
+    assert paths <= set(FieldSeen.objects.values_list("path", flat=True))
+
+
+def test_what_is_too_large_for_postgresql_fails_its_page_and_is_not_tried_for_ever(served, monkeypatch):
+    monkeypatch.setattr("ingestion.drift.LONGEST_PATH", 10_000)
+    run, page = served({LONG_KEY: 1})
+    with pytest.raises(DataError, match="index row size"):
+        normalize(page)
+    run.refresh_from_db()
+    assert (run.status, "A fault of cryptoetl itself: DataError: index row size" in run.error) == ("failed", True)
+
+
+def test_an_object_as_deep_as_a_well_is_measured_down_to_where_sources_nest_them(served):
+    deep: dict = {}
+    for _ in range(400):
+        deep = {"deeper": deep}
+    run, page = served({"deep": deep})
+    assert normalize(page)
+    run.refresh_from_db()
+    assert (run.status, run.rejected) == ("completed", 0)
+    assert FieldSeen.objects.filter(path__startswith="deep").count() == DEEPEST

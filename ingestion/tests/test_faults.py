@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from collections.abc import Iterator
+from time import monotonic
 from urllib.parse import urlsplit
 
 import pytest
+import requests
+import urllib3
 
 from assets.models import Quote, Source
 from cryptoetl.demo import Fault, ProviderServer, bundled_coins
 from ingestion import gate, http, tasks
-from ingestion.errors import BudgetSpent, RateLimited, Unavailable
+from ingestion.errors import BudgetSpent, RateLimited, Refused, Unavailable
 from ingestion.models import CallMonth, Gate, RawPayload, Reject, Run
 from ingestion.runs import start_run
-from ingestion.tests.conftest import point_at
+from ingestion.sources import BY_SLUG
+from ingestion.tests.conftest import DRIPS, point_at
 
 
 @pytest.fixture
@@ -203,6 +209,29 @@ def test_a_slow_drip_ends_at_the_deadline(ingest, provider, settings, monkeypatc
     assert "took longer than" in run.error
 
 
+@pytest.mark.parametrize("what", DRIPS)
+def test_whatever_drips_ends_at_the_deadline(tables, dripping, monkeypatch, what):
+    monkeypatch.setattr(http, "DEADLINE", 0.5)
+    row, begun = Source.objects.get(slug="coingecko"), monotonic()
+    client = http.SourceHttp(row, BY_SLUG["coingecko"], dripping(what), gate.Limits(100, None), None)
+    with client.session, pytest.raises(Unavailable, match="took longer than"):
+        client.get("/x")
+    assert monotonic() - begun < 5
+
+
+def test_an_answer_that_is_asked_for_late_has_its_time_all_the_same(ingest, provider, settings, monkeypatch):
+    row = Source.objects.get(slug="coingecko")
+    monkeypatch.setattr(http, "DEADLINE", 0.5)
+    base_url = provider.url("coingecko")
+    client = http.SourceHttp(row, BY_SLUG["coingecko"], base_url, gate.Limits(100, None), None)
+    with client.session:
+        client.ahead("/ping")
+        client._ahead.answer()
+        threading.Event().wait(0.7)
+        assert client.get("/ping").status_code == 200
+        assert len(provider.calls) == 1
+
+
 @pytest.mark.parametrize("fault", [Fault.HANG, Fault.HANG_MID_BODY])
 def test_silence_ends(ingest, provider, settings, monkeypatch, fault):
     monkeypatch.setattr(http, "READ_TIMEOUT", 0.3)
@@ -222,6 +251,79 @@ def test_the_key_never_follows_a_redirect_and_is_in_nothing_that_is_kept(ingest,
     assert all("CANARY-7f3a" not in str(call.headers) for call in provider.elsewhere_calls)
     kept = [str(list(model.objects.values())) for model in (Run, RawPayload, Gate)]
     assert all("CANARY-7f3a" not in text for text in (*kept, caplog.text))
+
+
+def test_a_password_in_an_address_is_in_nothing_that_is_kept_or_logged(ingest, provider, settings, caplog):
+    settings.CSV_SOURCE_PATH, settings.ETL_RETRY_ATTEMPTS = "http://me:CANARY-7f3a@127.0.0.1:9/coins.csv", 0
+    assert ingest("csv").error == "127.0.0.1:9 refuses the connection."
+    address = urlsplit(provider.url("coingecko"))
+    settings.COINGECKO_BASE_URL = address._replace(netloc=f"me:CANARY-7f3a@{address.netloc}").geturl()
+    assert ingest("coingecko").status == "completed"
+    assert RawPayload.objects.first().url.startswith(provider.url("coingecko"))
+    kept = [str(list(model.objects.values())) for model in (Run, RawPayload, Gate)]
+    assert "127.0.0.1:9 refuses" in Gate.objects.get(source__slug="csv").last_error
+    assert all("CANARY-7f3a" not in text for text in (*kept, caplog.text))
+
+
+@pytest.fixture
+def redirected(tables, monkeypatch):
+    """redirected(location, ...): the addresses that the client of CoinGecko asks when led there, its error."""
+
+    def ask(*locations):
+        row, at, left = Source.objects.get(slug="coingecko"), "https://me:pw@api.example.invalid/v3", list(locations)
+        client = http.SourceHttp(row, BY_SLUG["coingecko"], at, gate.Limits(100, None), ("x-cg-pro-api-key", "CANARY"))
+        asked = []
+
+        def get(url, **_):
+            asked.append(url)
+            answer = requests.Response()
+            answer.raw = urllib3.HTTPResponse(io.BytesIO(), preload_content=False)
+            answer.status_code = 302 if left else 404
+            answer.headers["location"] = left.pop(0) if left else ""
+            return answer
+
+        monkeypatch.setattr(client.session, "get", get)
+        with pytest.raises(Refused) as caught:
+            client.get("/coins")
+        return asked, str(caught.value)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("http://api.example.invalid/v3/all", "CoinGecko redirects from https to http: the key stays here."),
+        ("ftp://api.example.invalid/v3/all", "CoinGecko redirects from https to ftp: the key stays here."),
+        ("//cdn.example.invalid/", "CoinGecko redirects to another host, cdn.example.invalid: the key stays here."),
+        ("http://[oops/", "CoinGecko redirects to what is no address: 'http://[oops/'."),
+    ],
+)
+def test_a_redirect_leads_to_no_place_where_the_key_may_not_go(redirected, location, words):
+    assert redirected(location) == (["https://me:pw@api.example.invalid/v3/coins"], words)
+
+
+def test_a_redirect_on_the_same_host_is_followed_with_the_same_password(redirected):
+    asked, error = redirected("/v4/a\0b", "https://api.example.invalid/v5")
+    assert asked[1:] == ["https://me:pw@api.example.invalid/v4/a%00b", "https://me:pw@api.example.invalid/v5"]
+    assert error.startswith("CoinGecko knows no /v5")
+
+
+def test_a_header_that_holds_nul_is_kept_with_a_sign_for_it(ingest, provider, monkeypatch):
+    settled = http.SourceHttp._kept
+    monkeypatch.setattr(http.SourceHttp, "_kept", lambda self, headers: settled(self, {**headers, "etag": '"a\0b"'}))
+    assert ingest("coingecko").status == "completed"
+    assert RawPayload.objects.first().headers["etag"] == '"a␀b"'
+
+
+@pytest.mark.parametrize("name", ["undefined", "no-such", "base64", "a\0b", "\udc80", ""])
+def test_a_charset_that_is_no_codec_of_text_is_utf_8(name):
+    assert http.charset(f"text/csv; charset={name}") == "utf-8"
+
+
+def test_an_error_of_the_source_that_holds_nul_can_be_kept():
+    assert http.provider_error('{"error_code": 7, "error": "a\\u0000b"}') == ("7", "a␀b")
+    assert http.provider_error("[" * 100_000) == ("", "")
 
 
 def test_the_proxy_of_the_environment_is_used_but_for_its_exceptions(ingest, provider, settings, monkeypatch):
@@ -297,6 +399,7 @@ def test_the_circuit_opens_is_probed_with_one_call_and_closes(ingest, provider, 
         ({"x-ratelimit-reset": "2015-10-21 07:28:00 +0000"}, 0, 0),
         ({"x-ratelimit-reset": "2999-01-01 00:00:00 +0000"}, 86_400, 86_400),
         ({"retry-after": "9999999999"}, 86_400, 86_400),
+        ({"retry-after": "9" * 5000}, 86_400, 86_400),
     ],
 )
 def test_how_long_to_wait_is_read_in_every_form(headers, low, high):
@@ -306,7 +409,15 @@ def test_how_long_to_wait_is_read_in_every_form(headers, low, high):
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"retry-after": "soon"}, {"x-ratelimit-reset": "never"}, {"retry-after": "-5"}]
+    "headers",
+    [
+        {},
+        {"retry-after": "soon"},
+        {"x-ratelimit-reset": "never"},
+        {"retry-after": "-5"},
+        {"retry-after": "²"},
+        {"retry-after": "Fri, 31 Dec 9999 23:59:59 -0500"},
+    ],
 )
 def test_no_word_on_waiting_is_none(headers):
     assert http.retry_after(headers) is None

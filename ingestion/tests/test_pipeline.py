@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -186,6 +187,58 @@ def test_the_view_for_people_at_psql_shows_every_record_as_received(ingest, prov
     with connection.cursor() as cursor:
         cursor.execute("SELECT payload ->> 'name' FROM raw_coingecko WHERE payload ->> 'id' = 'bitcoin'")
         assert cursor.fetchall() == [("Bitcoin",)]
+
+
+def viewed(body: str, meta: dict | None = None) -> list[tuple]:
+    """Position and payload of each record of the page, as the view shows them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM ingestion_items(%s, %s::jsonb)", [body, json.dumps(meta or {})])
+        return [(position, json.loads(payload)) for position, payload in cursor.fetchall()]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("NaN", "NaN"),
+        ("-Infinity", "-Infinity"),
+        ("1e1000000000000000000", "1e1000000000000000000"),
+        (r'"a\u0000b"', "a␀b"),
+        (r'"a\\u0000b"', r"a\u0000b"),
+        (r'"a\ud800b"', "a�b"),
+        (r'"a\udc00b"', "a�b"),
+        (r'"\ud83d\ude00"', "😀"),
+    ],
+)
+def test_the_view_shows_the_records_beside_one_that_can_not_be_read(written, shown):
+    assert viewed(f'[{{"id": 1}}, {{"odd": {written}}}, {{"id": NaN}}]') == [
+        (0, {"id": 1}),
+        (1, {"odd": shown}),
+        (2, {"id": "NaN"}),
+    ]
+    assert viewed(f'{{"all": [{{"odd": {written}}}]}}', {"items": "all"}) == [(0, {"odd": shown})]
+    assert viewed("<html>") == viewed('{"a": NaN') == []
+
+
+@pytest.mark.parametrize("empty", [",,,,", '"",,"",,', " , ,,,", "   ", ""])
+def test_an_empty_row_is_no_record_in_the_view_either(ingest, tmp_path, settings, empty):
+    path = tmp_path / "coins.csv"
+    row = '{0},{0} Coin,"1{0}",2,2026-11-20T00:00:00Z\n'
+    settings.CSV_SOURCE_PATH = str(path)
+    path.write_text(
+        f"symbol,name,note,price,last_updated\n{row.format('A')}{empty}\n{row.format('B')}{row.format('C')}"
+    )
+    assert ingest("csv").processed == 3
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT quote.position, item.payload ->> 'symbol', item.payload ->> 'note', listing.symbol
+               FROM assets_quote quote JOIN assets_listing listing ON listing.id = quote.listing_id
+               LEFT JOIN raw_csv item ON item.page_id = quote.page_id AND item.position = quote.position
+               ORDER BY quote.position"""
+        )
+        assert cursor.fetchall() == [(place, letter, f"1{letter}", letter) for place, letter in enumerate("ABC")]
+        cursor.execute("SELECT count(*) FROM raw_csv")
+        assert cursor.fetchone() == (3,)
 
 
 def test_two_coins_with_one_symbol_stay_two(ingest, provider):

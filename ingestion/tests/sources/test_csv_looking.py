@@ -216,3 +216,9 @@ def test_the_bundled_sample_is_read_whole() -> None:
     for record in found.records:
         assert record.price_usd and record.circulating_supply and record.market_cap and record.volume_24h
         assert abs(record.price_usd * record.circulating_supply - record.market_cap) <= 1
+
+
+def test_an_id_of_thousands_of_digits_is_no_row_number_and_a_reject(tmp_path: Path) -> None:
+    found = read(tmp_path, f"id,symbol,price,date\n{'7' * 5000},BTC,1,2024-01-01\n2,ETH,2,2024-01-01\n")
+    assert [record.source_asset_id for record in found.records] == ["2"]
+    assert [reject[:40] for reject in found.rejects] == ["source_asset_id has 5,000 characters; 20"]

@@ -116,6 +116,8 @@ def test_numbers_never_pass_a_float(price):
         ({"name": "a\0b"}, "name", "name holds a character that is none"),
         ({"last_updated": None}, "last_updated", "last_updated is missing."),
         ({"last_updated": "yesterday"}, "last_updated", 'last_updated is no time: "yesterday"'),
+        ({"last_updated": "9999-12-31T23:59:59-05:00"}, "last_updated", "last_updated is no time: "),
+        ({"last_updated": "0001-01-01T00:00:00+05:00"}, "last_updated", "last_updated is no time: "),
         (
             {"last_updated": "2999-01-01T00:00:00Z"},
             "last_updated",
@@ -136,6 +138,21 @@ def test_what_can_not_be_read_names_the_field(fields, field, words):
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("price", [b"1e1000000000000000000", b"-1e1000000000000000000", b"1e-9999999999999999999"])
+def test_an_exponent_of_any_length_is_a_reject_of_its_record_alone(price):
+    odd = market().replace(b'"current_price": 1', b'"current_price": ' + price)
+    records, rejects = read(coingecko.SOURCE, b"[" + odd[1:-1] + b"," + market(id="b")[1:-1] + b"]")
+    assert [record.source_asset_id for record in records] == ["b"]
+    assert rejects == [f"current_price is out of any range: {price.decode()}"]
+
+
 def test_times_with_an_offset_become_utc():
     (record,), _ = read(coingecko.SOURCE, market(last_updated="2026-11-19T02:00:00+02:00"))
     assert record.observed_at == datetime(2026, 11, 19, tzinfo=UTC)
+
+
+def test_the_reason_why_a_page_can_not_be_read_holds_no_nul():
+    for body in (b'{"a\0b": 1}', b'["a\0b"', b"\0"):
+        with pytest.raises(Malformed) as caught:
+            list(coingecko.SOURCE.split(body, "utf-8", RECEIVED))
+        assert "\0" not in str(caught.value)

@@ -23,13 +23,26 @@ TIMES = some.sampled_from(
         "2027-01-01T00:00:00Z",
         "2026-11-19T10:00:00+02:00",
         "2026-11-19T10:00:00",
+        "9999-12-31T23:59:59-05:00",
         "never",
     ]
 )
 NUMBERS = some.one_of(
     some.none(),
     some.integers(-2, 10**25),
-    some.sampled_from(["0", "0.0", "-0.0", "1e30", "1.234E-17", "1e301", "1e-301", "12345678901234567890.0123456789"]),
+    some.sampled_from(
+        [
+            "0",
+            "0.0",
+            "-0.0",
+            "1e30",
+            "1.234E-17",
+            "1e301",
+            "1e-301",
+            "1e9999999999999999999",
+            "12345678901234567890.0123456789",
+        ]
+    ),
     some.decimals(-1, 10**9, allow_nan=False, places=9).map(str),
 )
 RANKS = some.sampled_from(["1", "0", "17", "-1", "2147483648", "null"])
@@ -139,3 +152,10 @@ def test_an_ordinary_page_is_read_as_a_whole(slug: str) -> None:
 @pytest.mark.parametrize(("of", "to"), [(":1.10", ':"1.10"'), (":1.10", ":NaN"), ('"Bitcoin"', '"\\u0000"')])
 def test_a_page_with_a_flaw_is_read_item_by_item(slug: str, of: str, to: str) -> None:
     assert not same(slug, f"[{USUAL[slug]},{USUAL[slug].replace(of, to)}]".encode())
+
+
+@pytest.mark.parametrize("slug", USUAL)
+@pytest.mark.parametrize("price", ['"1.10"', '"NaN"'])
+def test_a_number_that_no_float_could_be_hides_no_text_where_a_number_belongs(slug: str, price: str) -> None:
+    item = USUAL[slug].replace(":1.10", f":{price}").replace('"symbol"', '"ath":1e400,"symbol"')
+    assert not same(slug, f"[{item}]".encode())
