@@ -9,6 +9,7 @@ from django.db import connection
 
 from assets.models import Event, Source
 from assets.pricing import reprice
+from assets.tables import last_seen
 
 #: Whole sweeps in a row that must miss a listing before it counts as delisted.
 SWEEPS_MISSED = 3
@@ -22,7 +23,7 @@ SEEN = """SELECT DISTINCT unnest(sighting.listing_ids) AS listing_id
 MISSED = f"""
 UPDATE assets_listing listing SET
     missed_sweeps = missed_sweeps + 1,
-    last_seen_at = coalesce(listing.last_seen_at, source.last_sweep_at, listing.first_seen_at),
+    last_seen_at = {last_seen("listing", "source")},
     delisted_at = CASE WHEN missed_sweeps + 1 >= {SWEEPS_MISSED} THEN now() END
 FROM assets_source source
 WHERE source.id = listing.source_id AND listing.source_id = %(source)s AND listing.delisted_at IS NULL
