@@ -195,6 +195,15 @@ class Sighting(models.Model):
 
     payload = models.OneToOneField(RawPayload, models.CASCADE, primary_key=True, related_name="sighting")
     listing_ids = ArrayField(models.BigIntegerField())
+    unread_ids = ArrayField(
+        models.BigIntegerField(), default=list, db_default=[], help_text="Those whose records can't be read."
+    )
+    nameless = ArrayField(
+        models.BinaryField(max_length=16),
+        default=list,
+        db_default=[],
+        help_text="Fingerprints of records that can't be read and don't say which listing they are about.",
+    )
 
     def __str__(self) -> str:
         return f"{len(self.listing_ids)} listings"

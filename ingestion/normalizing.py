@@ -16,13 +16,13 @@ from django.db.models import F
 
 from assets import store
 from assets.collector import collector_paused
-from assets.copying import array_of_numbers
 from assets.store import Merged
-from ingestion import drift
+from ingestion import drift, sightings
 from ingestion.errors import Malformed
 from ingestion.finish import finish_if_done
 from ingestion.models import RawPayload, Reject
 from ingestion.parsing import Parsed, Rejected, clean, fingerprint, parse
+from ingestion.sightings import Held
 from ingestion.sources import BY_SLUG
 
 log = logging.getLogger(__name__)
@@ -149,10 +149,11 @@ def commit_pages_once(payloads: Sequence[RawPayload]) -> int:
         parsed, broken = parse_all([one for one in payloads if one.pk in mine and one.pk not in outcomes])
         store.need_partitions(record.observed_at for page in parsed.values() for _, record in page.records)
         merged = store.merge_pages(source, {page_id: page.records for page_id, page in parsed.items()})
+        held = sightings.held_by(source, parsed, merged)
         for payload in payloads:
             if payload.pk in parsed:
                 keep_rejects(payload, parsed[payload.pk].rejects)
-                outcomes[payload.pk] = outcome(parsed[payload.pk], merged[payload.pk])
+                outcomes[payload.pk] = outcome(parsed[payload.pk], merged[payload.pk], held[payload.pk])
         record_outcomes(payloads[0].run_id, outcomes)
         drift.watch([(one, parsed[one.pk].shape) for one in payloads if one.pk in parsed], BY_SLUG[source.slug])
         for page_id, reason in broken.items():
@@ -180,12 +181,12 @@ class Outcome(NamedTuple):
     unchanged: int
     rejected: int
     last_id: str
-    listing_ids: Sequence[int]
+    held: Held
 
 
-def outcome(parsed: Parsed, merged: Merged) -> Outcome:
+def outcome(parsed: Parsed, merged: Merged, held: Held) -> Outcome:
     last_id = parsed.records[-1][1].source_asset_id if parsed.records else ""
-    return Outcome(merged.inserted, merged.updated, merged.unchanged, len(parsed.rejects), last_id, merged.listing_ids)
+    return Outcome(merged.inserted, merged.updated, merged.unchanged, len(parsed.rejects), last_id, held)
 
 
 #: Pages of a body that was normalized before, when every listing that it holds is there and none has newer word.
@@ -211,7 +212,7 @@ def nothing_new_in(page_ids: Collection[int]) -> dict[int, Outcome]:
     with connection.cursor() as cursor:
         cursor.execute(TWINS, [list(page_ids)])
         return {
-            page_id: Outcome(0, 0, kept, 0, last_id, listing_ids)
+            page_id: Outcome(0, 0, kept, 0, last_id, Held(listing_ids))
             for page_id, kept, last_id, listing_ids in cursor.fetchall()
         }
 
@@ -240,21 +241,10 @@ def record_outcomes(run_id: int, outcomes: Mapping[int, Outcome]) -> None:
     """The pages are done, with their counts and what they held; the counts are in their run as well."""
     if not outcomes:
         return
-    keep_sightings({page_id: one.listing_ids for page_id, one in outcomes.items()})
+    sightings.keep({page_id: one.held for page_id, one in outcomes.items()})
     *columns, _ = zip(*outcomes.values(), strict=True)
     with connection.cursor() as cursor:
         cursor.execute(OUTCOMES, [list(outcomes), *map(list, columns), run_id])
-
-
-def keep_sightings(held: Mapping[int, Sequence[int]]) -> None:
-    """Which listings each page held is written down."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """INSERT INTO ingestion_sighting (payload_id, listing_ids)
-               SELECT page_id, ids::bigint[] FROM unnest(%s::bigint[], %s::text[]) held (page_id, ids)
-               ON CONFLICT (payload_id) DO UPDATE SET listing_ids = excluded.listing_ids""",
-            [list(held), [array_of_numbers(ids) for ids in held.values()]],
-        )
 
 
 def own_fault(error: Exception) -> str:

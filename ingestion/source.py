@@ -136,6 +136,7 @@ class Options:
 Fetch = Callable[[Http, str | None, Options], Iterator[Page]]
 Split = Callable[[bytes, str, PageFacts], Iterator[Item]]
 Parse = Callable[[Item], AssetRecord]
+Identify = Callable[[Item], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,8 @@ class Source:
     identity_rank: int
     """Whose id names an asset when several sources know it: the lowest."""
     sort_order: int = 100
+    identify: Identify | None = None
+    """The id of the coin that an item is about, be the rest of it unreadable. Pure; raises Malformed without one."""
     known_fields: frozenset[str] = frozenset()
     """Every field handled or ignored by name; another one is drift."""
     nullable: frozenset[str] = frozenset()

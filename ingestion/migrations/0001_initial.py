@@ -89,6 +89,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('payload', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='sighting', serialize=False, to='ingestion.rawpayload')),
                 ('listing_ids', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
+                ('unread_ids', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), db_default=[], default=list, help_text="Those whose records can't be read.", size=None)),
+                ('nameless', django.contrib.postgres.fields.ArrayField(base_field=models.BinaryField(max_length=16), db_default=[], default=list, help_text="Fingerprints of records that can't be read and don't say which listing they are about.", size=None)),
             ],
         ),
         migrations.CreateModel(

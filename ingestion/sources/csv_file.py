@@ -22,7 +22,7 @@ from ingestion.sources.csv_cursor import Mark, dump, load, rows_behind
 from ingestion.sources.csv_location import located
 from ingestion.sources.csv_pages import pages_of
 from ingestion.sources.csv_records import Cutter, Layout
-from ingestion.sources.csv_row import row_reader
+from ingestion.sources.csv_row import coin_reader, row_reader
 
 
 def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page]:
@@ -94,6 +94,13 @@ def parse(item: Item) -> AssetRecord:
     return last[1](item.data)
 
 
+def identify(item: Item) -> str:
+    """The id of the coin that a row is about whose figures can't be read. Raises Malformed."""
+    if isinstance(item.data, Malformed):
+        raise item.data
+    return coin_reader(item.page)(item.data)
+
+
 SOURCE = Source(
     slug="csv",
     title="CSV file",
@@ -102,6 +109,7 @@ SOURCE = Source(
     fetch=fetch,
     split=split,
     parse=parse,
+    identify=identify,
     min_records=1,
     identity_rank=3,
     network=False,

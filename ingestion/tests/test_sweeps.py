@@ -9,7 +9,9 @@ from django.db import transaction
 
 from assets.models import Listing, Source
 from assets.tests.factories import load, record
+from cryptoetl.demo import Fault
 from ingestion import sweeps
+from ingestion.models import Run
 
 
 @pytest.mark.django_db
@@ -20,3 +22,64 @@ def test_a_listing_was_not_last_seen_before_it_was_first_seen():
         sweeps.settle(source, 99)
     listing = Listing.objects.get()
     assert (listing.missed_sweeps, listing.last_seen_at) == (1, listing.first_seen_at)
+
+
+@pytest.fixture
+def file(ingest, tmp_path, settings):
+    """file(row, ...): one run over a CSV that holds these rows."""
+    path = tmp_path / "coins.csv"
+    settings.CSV_SOURCE_PATH = str(path)
+
+    def run(*rows: str) -> Run:
+        path.write_text("".join(f"{line}\n" for line in ("id,symbol,name,price_usd,observed_at", *rows)))
+        return ingest("csv")
+
+    return run
+
+
+def row(coin: str, price: object = 1, hour: int = 0) -> str:
+    return f"{coin},{coin.upper()},Coin {coin},{price},2026-11-19T{hour:02}:00:00Z"
+
+
+def missed() -> dict[str, int]:
+    """How many sweeps missed each listing that is missed."""
+    return dict(Listing.objects.filter(missed_sweeps__gt=0).values_list("source_asset_id", "missed_sweeps"))
+
+
+def test_a_coin_whose_record_can_not_be_read_is_not_missing(file):
+    file(row("a"), row("b"))
+    for hour in (1, 2, 3):
+        run = file(row("a", hour=hour), row("b", f"1{hour} euro", hour))
+        assert (run.status, run.rejected) == ("completed", 1)
+    listing = Listing.objects.get(source_asset_id="b")
+    assert (listing.missed_sweeps, listing.delisted_at, listing.last_seen_at) == (0, None, None)
+    assert Source.objects.get(slug="csv").last_sweep_records == 1, "what can't be read is not kept"
+
+
+def test_a_coin_of_an_api_whose_record_can_not_be_read_is_not_missing(ingest, provider):
+    ingest("coingecko")
+    provider.fail("coingecko", Fault.PRICE_STRING, match={"page": 1}, position=3)
+    run = ingest("coingecko")
+    assert (run.status, run.rejected, missed()) == ("completed", 1, {})
+
+
+def test_a_record_that_does_not_say_which_coin_it_is_about_may_be_any_that_was_there_before_it(file):
+    file(row("a"), row("b"))
+    for hour in (1, 2, 3):
+        file(row("a", hour=hour), "b,B")
+    listing = Listing.objects.get(source_asset_id="b")
+    assert (listing.missed_sweeps, listing.delisted_at) == (0, None)
+    assert listing.last_seen_at < Source.objects.get(slug="csv").last_sweep_at
+    file(row("a", hour=4))
+    assert missed() == {"b": 1}
+    file(row("a", hour=5), row("b", hour=5))
+    listing.refresh_from_db()
+    assert (listing.missed_sweeps, listing.last_seen_at) == (0, None)
+
+
+def test_a_record_that_is_never_read_hides_no_coin_that_goes_after_it_came(file):
+    file(row("a"), row("b"), ",,,,")
+    for hour in (1, 2, 3):
+        file(row("a", hour=hour), ",,,,")
+    assert missed() == {"b": 3}
+    assert Listing.objects.get(source_asset_id="b").delisted_at is not None
