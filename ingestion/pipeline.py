@@ -122,9 +122,9 @@ WITH held AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 ), page AS (
     INSERT INTO ingestion_rawpayload (run_id, source_id, sweep, number, cursor, url, status_code, headers, meta,
-        body_id, records, received_at, state, error)
+        body_id, records, received_at, state, error, superseded)
     SELECT %(run)s, %(source)s, %(sweep)s, %(number)s, %(cursor)s, %(url)s, %(status_code)s, %(headers)s, %(meta)s,
-        %(sha256)s, %(records)s, now(), %(state)s, %(error)s
+        %(sha256)s, %(records)s, now(), %(state)s, %(error)s, %(error)s::text <> ''
     FROM held WHERE %(sent)s OR EXISTS (SELECT FROM known) RETURNING id
 ), superseded AS (
     -- A file is read from its first row: what an earlier state of it held counts no longer.

@@ -10,8 +10,9 @@ from django.db import transaction
 from assets.models import Listing, Source
 from assets.tests.factories import load, record
 from cryptoetl.demo import Fault
-from ingestion import sweeps
-from ingestion.models import Run
+from ingestion import normalizing, replaying, sweeps
+from ingestion.errors import Malformed
+from ingestion.models import RawPayload, Run
 
 
 @pytest.mark.django_db
@@ -83,3 +84,37 @@ def test_a_record_that_is_never_read_hides_no_coin_that_goes_after_it_came(file)
         file(row("a", hour=hour), ",,,,")
     assert missed() == {"b": 3}
     assert Listing.objects.get(source_asset_id="b").delisted_at is not None
+
+
+def test_a_page_that_an_earlier_run_of_the_sweep_could_not_read_leaves_the_sweep_in_part(
+    file, ingest, settings, monkeypatch
+):
+    coins = [f"c{number}" for number in range(20)]
+    settings.ETL_BATCH_SIZE = 10
+    file(*map(row, coins))
+    parse = normalizing.parse
+
+    def unlucky(payload: RawPayload) -> normalizing.Parsed:
+        if payload.number == 1:
+            raise Malformed("Nobody can read this.")
+        return parse(payload)
+
+    settings.FAIL_AFTER_N_RECORDS = 10
+    with monkeypatch.context() as patched:
+        patched.setattr(normalizing, "parse", unlucky)
+        assert file(*(row(coin, hour=1) for coin in coins)).status == "failed"
+    settings.FAIL_AFTER_N_RECORDS = None
+    run = ingest("csv")
+    page = RawPayload.objects.get(state="failed")
+    assert (run.status, run.error) == ("partial", f"Page 1 of run {page.run_id}: Nobody can read this.")
+    assert missed() == {}
+    assert replaying.requeue(page)
+    assert ingest("csv").error == f"Page 1 of run {page.run_id}: It waits to be read."
+    assert normalizing.normalize(page.pk)
+    assert (ingest("csv").status, missed()) == ("completed", {})
+
+
+def test_a_broken_page_that_a_later_run_of_the_sweep_fetched_again_holds_nothing_up(ingest, provider):
+    provider.fail("coingecko", Fault.CUT_JSON, match={"page": 2})
+    assert ingest("coingecko").status == "failed"
+    assert (ingest("coingecko").status, RawPayload.objects.filter(state="failed").count()) == ("completed", 1)
