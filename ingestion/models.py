@@ -165,8 +165,8 @@ class RawPayload(models.Model):
     superseded = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="Its file was read again from the first row since, or it was broken and is fetched again: "
-        "it does not say what there is.",
+        help_text="Its file was read again from the first row since, or is gone, "
+        "or it was broken and is fetched again: it does not say what there is.",
     )
     state = models.TextField(choices=State, default=State.STORED, db_default=State.STORED)
     attempts = models.SmallIntegerField(default=0, db_default=0, help_text="Times that normalizing it was begun.")

@@ -57,6 +57,16 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """Files of the cursor that are no longer among those to read: what they held is not there any more."""
+
+    files: tuple[str, ...]
+    """As `meta["file"]` of their pages."""
+    cursor: str
+    """Where the source stands, without them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One record as received, with its place in the page."""
 
@@ -133,7 +143,7 @@ class Options:
     batch_size: int = 1000
 
 
-Fetch = Callable[[Http, str | None, Options], Iterator[Page]]
+Fetch = Callable[[Http, str | None, Options], Iterator[Page | Gone]]
 Split = Callable[[bytes, str, PageFacts], Iterator[Item]]
 Parse = Callable[[Item], AssetRecord]
 Identify = Callable[[Item], str]

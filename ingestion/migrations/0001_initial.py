@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
                 ('meta', models.JSONField(db_default={}, default=dict, help_text='What parsing needs beside the body.')),
                 ('records', models.IntegerField(db_default=0, default=0, help_text='Items in it, as counted when it was stored.')),
                 ('received_at', models.DateTimeField()),
-                ('superseded', models.BooleanField(db_default=False, default=False, help_text='Its file was read again from the first row since, or it was broken and is fetched again: it does not say what there is.')),
+                ('superseded', models.BooleanField(db_default=False, default=False, help_text='Its file was read again from the first row since, or is gone, or it was broken and is fetched again: it does not say what there is.')),
                 ('state', models.TextField(choices=[('stored', 'Stored'), ('normalized', 'Normalized'), ('failed', 'Failed')], db_default='stored', default='stored')),
                 ('attempts', models.SmallIntegerField(db_default=0, default=0, help_text='Times that normalizing it was begun.')),
                 ('error', models.TextField(blank=True, db_default='', default='')),
