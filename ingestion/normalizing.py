@@ -7,17 +7,17 @@ is set aside with its reason, a record of it is kept as a reject, and neither st
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import F
 
 from assets import store
 from assets.collector import collector_paused
 from assets.store import Merged
-from ingestion import drift, sightings
+from ingestion import attempts, drift, sightings
 from ingestion.errors import Malformed
 from ingestion.finish import finish_if_done
 from ingestion.models import RawPayload, Reject
@@ -60,8 +60,7 @@ def put_in(payloads: Sequence[RawPayload]) -> int:
         done = commit_pages(payloads)
     except (OperationalError, InterfaceError):
         # The database's fault, not the pages': the attempt does not count, and whoever called tries again.
-        ids = [payload.pk for payload in payloads]
-        RawPayload.objects.filter(pk__in=ids, attempts__gt=0).update(attempts=F("attempts") - 1)
+        attempts.give_back(payload.pk for payload in payloads)
         raise
     except Exception as error:
         if len(payloads) > 1:
@@ -77,10 +76,11 @@ def put_in(payloads: Sequence[RawPayload]) -> int:
 def put_in_each(payloads: Sequence[RawPayload]) -> int:
     """One page spoils the others: each is put in by itself. The first fault is raised when all had their turn."""
     done, faults = 0, []
-    for payload in payloads:
+    for place, payload in enumerate(payloads):
         try:
             done += put_in([payload])
         except (OperationalError, InterfaceError):
+            attempts.give_back(waiting.pk for waiting in payloads[place + 1 :])
             raise
         except Exception as fault:
             faults.append(fault)
@@ -94,22 +94,41 @@ def begin_attempts(page_id: int) -> list[RawPayload]:
 
     A page that another worker has in hand is locked, and is not taken.
     """
+    most = max(settings.ETL_RETRY_ATTEMPTS, 1)
+    values = {"page": page_id, "most": most, "pages": PAGES_AT_ONCE, "records": RECORDS_AT_ONCE}
     with connection.cursor() as cursor:
-        cursor.execute(BEGIN, {"page": page_id, "pages": PAGES_AT_ONCE, "records": RECORDS_AT_ONCE})
+        cursor.execute(BEGIN, values)
         begun = [row[0] for row in cursor.fetchall()]
-    payloads = list(RawPayload.objects.select_related("source", "body").filter(pk__in=begun).order_by("pk"))
-    if len(payloads) == 1 and payloads[0].attempts > max(settings.ETL_RETRY_ATTEMPTS, 1):
-        tried = payloads[0].attempts - 1
-        fail_page(page_id, f"Set aside: {tried} attempts to read it ended with the death of the worker.")
-        finish_if_done(payloads[0].run_id)
-        return []
-    return payloads
+    if not begun:
+        return begin_attempts(page_id) if is_owed(page_id, most) else []
+    try:
+        return list(RawPayload.objects.select_related("source", "body").filter(pk__in=begun).order_by("pk"))
+    except (OperationalError, InterfaceError):
+        attempts.give_back(begun)
+        raise
+
+
+def is_owed(page_id: int, most: int) -> bool:
+    """The page has used up its attempts, and one was given back while we waited. If none was, it is set aside now."""
+    spent = RawPayload.objects.filter(pk=page_id, state=RawPayload.State.STORED, attempts__gte=most)
+    if not spent.exists():
+        return False
+    time.sleep(attempts.GRACE)
+    with transaction.atomic():
+        page = spent.select_for_update(skip_locked=True, no_key=True).first()
+        if page is not None:
+            fail_page(page_id, f"Set aside: {page.attempts} attempts to read it ended with the death of the worker.")
+    if page is not None:
+        finish_if_done(page.run_id)
+        return False
+    return RawPayload.objects.filter(pk=page_id, state=RawPayload.State.STORED, attempts__lt=most).exists()
 
 
 #: Its page, when it waits; with it, when neither was begun before, the pages of its run that follow it.
 BEGIN = """
 WITH first AS (
-    SELECT id, run_id, attempts FROM ingestion_rawpayload WHERE id = %(page)s AND state = 'stored'
+    SELECT id, run_id, attempts FROM ingestion_rawpayload
+    WHERE id = %(page)s AND state = 'stored' AND attempts < %(most)s
 ), waiting AS (
     SELECT page.id, sum(page.records) OVER (ORDER BY page.id) AS records,
            row_number() OVER (ORDER BY page.id) AS place
@@ -120,7 +139,7 @@ WITH first AS (
 ), mine AS (
     SELECT id FROM ingestion_rawpayload
     WHERE id IN (SELECT id FROM waiting WHERE place = 1 OR (place <= %(pages)s AND records <= %(records)s))
-      AND state = 'stored'
+      AND state = 'stored' AND attempts < %(most)s
     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE ingestion_rawpayload page SET attempts = page.attempts + 1 FROM mine WHERE mine.id = page.id RETURNING page.id

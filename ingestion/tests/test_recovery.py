@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from assets.models import Quote, Source
 from cryptoetl.demo import Fault
 from cryptoetl.local.throwaway import Throwaway
-from ingestion import lease, normalizing, pipeline, reconciling, replaying, runs, tasks
+from ingestion import attempts, lease, normalizing, pipeline, reconciling, replaying, runs, tasks
 from ingestion.errors import Refused, Unavailable
 from ingestion.models import Checkpoint, RawPayload, Run
 from ingestion.tests.conftest import COINS, PAGES, run_to_end
@@ -173,7 +173,8 @@ def test_a_holder_that_lost_its_lease_says_nothing_of_the_run(market, trouble: E
     assert (run.status, run.fetched_at, run.error, run.retries, run.strikes) == ("running", None, "", 0, 0)
 
 
-def test_a_page_that_kills_its_worker_is_set_aside_and_stops_nothing_else(market, settings):
+def test_a_page_that_kills_its_worker_is_set_aside_and_stops_nothing_else(market, settings, monkeypatch):
+    monkeypatch.setattr(attempts, "GRACE", 0.0)
     poison = {}
 
     def normalize(page_id: int) -> None:
