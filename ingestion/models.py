@@ -221,6 +221,9 @@ class Reject(models.Model):
     source = models.ForeignKey(Source, models.PROTECT, related_name="rejects")
     run = models.ForeignKey(Run, models.PROTECT, related_name="rejects")
     payload = models.ForeignKey(RawPayload, models.PROTECT, related_name="rejects")
+    source_asset_id = models.TextField(
+        blank=True, default="", db_default="", help_text="The coin that it is about, where it says so."
+    )
     position = models.IntegerField(help_text="Its place in the page, from 0.")
     field = models.TextField(blank=True, default="", db_default="")
     reason = models.TextField()

@@ -290,6 +290,7 @@ def keep_rejects(payload: RawPayload, rejects: list[Rejected]) -> None:
                 source_id=payload.source_id,
                 run_id=payload.run_id,
                 payload=payload,
+                source_asset_id=clean(reject.source_asset_id),
                 position=reject.position,
                 field=reject.field,
                 reason=clean(reject.reason),

@@ -1,8 +1,9 @@
 """Retention: what was received after RAW_RETENTION_DAYS, price points by whole months after HISTORY_RETENTION_DAYS.
 
 Nothing goes that something still stands on: the page of a current quote, of an open reject, of the sweep under way or
-of the latest whole one is kept whatever its age. Partitions are dropped, of points and of the candles of an hour alike;
-candles of a day stay. Pages go in small chunks.
+of the latest whole one is kept whatever its age. Of a record that is rejected sweep after sweep for the same field the
+page of the newest sweep is kept: it is known by the coin that it is about, or else by its place. Partitions are
+dropped, of points and of the candles of an hour alike; candles of a day stay. Pages go in small chunks.
 """
 
 from __future__ import annotations
@@ -25,7 +26,18 @@ JOIN ingestion_checkpoint checkpoint ON checkpoint.source_id = page.source_id
 WHERE page.received_at < %(before)s AND page.state <> 'stored'
   AND (page.superseded OR page.sweep < checkpoint.sweep - 1)
   AND NOT EXISTS (SELECT FROM assets_quote quote WHERE quote.page_id = page.id)
-  AND NOT EXISTS (SELECT FROM ingestion_reject reject WHERE reject.payload_id = page.id AND reject.state = 'open')
+  AND page.id NOT IN (
+      SELECT payload_id FROM (
+          SELECT holder.id AS payload_id, holder.sweep,
+                 max(holder.sweep) OVER (
+                     PARTITION BY reject.source_id, reject.source_asset_id, reject.field,
+                         CASE WHEN reject.source_asset_id = ''
+                             THEN (holder.url, holder.meta -> 'first_row', reject.position)::text END
+                 ) AS newest
+          FROM ingestion_reject reject JOIN ingestion_rawpayload holder ON holder.id = reject.payload_id
+          WHERE reject.state = 'open'
+      ) held WHERE sweep = newest
+  )
 """
 
 

@@ -135,6 +135,7 @@ class Migration(migrations.Migration):
             name='Reject',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('source_asset_id', models.TextField(blank=True, db_default='', default='', help_text='The coin that it is about, where it says so.')),
                 ('position', models.IntegerField(help_text='Its place in the page, from 0.')),
                 ('field', models.TextField(blank=True, db_default='', default='')),
                 ('reason', models.TextField()),

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.db.models.functions import Now
 
 from assets import candles, store
 from assets.models import DayCandle, HourCandle, PricePoint
 from cryptoetl.demo import Fault
 from ingestion import retention
-from ingestion.models import RawBody, RawPayload, Reject
+from ingestion.models import Checkpoint, RawBody, RawPayload, Reject
 
 LONG_AGO = timedelta(days=40)
 POINTS = "assets_price_point"
@@ -114,3 +115,26 @@ def test_whole_months_of_price_points_are_dropped_and_one_that_is_not_over_stays
     assert PricePoint.objects.count() == points
     assert HourCandle.objects.count() == hours, "candles of an hour go with their points"
     assert DayCandle.objects.count() == 2 * days, "candles of a day stay"
+
+
+def test_of_a_record_that_can_never_be_read_only_the_newest_page_is_held(ingest, tmp_path, settings):
+    path = tmp_path / "coins.csv"
+    settings.CSV_SOURCE_PATH = str(path)
+    for hour in range(6):
+        time = f"2026-11-19T{hour:02}:00:00Z"
+        rows = (f"a,A,A,1,{time}", f"b,B,B,1{hour} euro,{time}", f",,,1{hour},{time}", f"a,A,A,{hour} euro,{time}")
+        path.write_text("".join(f"{line}\n" for line in ("id,symbol,name,price_usd,observed_at", *rows)))
+        assert ingest("csv", full=True).rejected == 3
+    assert Reject.objects.count() == 18
+    RawPayload.objects.update(received_at=Now() - LONG_AGO)
+    assert retention.prune().pages == 4
+    assert RawPayload.objects.count() == 2, "of the latest two sweeps"
+    newest = RawPayload.objects.latest("pk")
+    assert Reject.objects.filter(payload=newest, state="open").count() == 3
+    Checkpoint.objects.update(sweep=F("sweep") + 5)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE assets_quote SET page_id = 0")
+    assert retention.prune().pages == 1
+    assert RawPayload.objects.get() == newest
+    Reject.objects.update(state=Reject.State.DISCARDED)
+    assert retention.prune().pages == 1
