@@ -16,6 +16,8 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from assets import store
 from assets.collector import collector_paused
+from assets.models import Source
+from assets.records import AssetRecord
 from assets.store import Merged
 from ingestion import attempts, drift, sightings
 from ingestion.errors import Malformed
@@ -166,8 +168,9 @@ def commit_pages_once(payloads: Sequence[RawPayload]) -> int:
         )
         outcomes = nothing_new_in(mine) if BY_SLUG[source.slug].says_when else {}
         parsed, broken = parse_all([one for one in payloads if one.pk in mine and one.pk not in outcomes])
-        store.need_partitions(record.observed_at for page in parsed.values() for _, record in page.records)
-        merged = store.merge_pages(source, {page_id: page.records for page_id, page in parsed.items()})
+        records = {page_id: page.records for page_id, page in parsed.items()}
+        need_partitions(source, records)
+        merged = store.merge_pages(source, records)
         held = sightings.held_by(source, parsed, merged)
         for payload in payloads:
             if payload.pk in parsed:
@@ -178,6 +181,19 @@ def commit_pages_once(payloads: Sequence[RawPayload]) -> int:
         for page_id, reason in broken.items():
             fail_page(page_id, reason)
     return len(outcomes)
+
+
+def need_partitions(source: Source, pages: Mapping[int, Sequence[tuple[int, AssetRecord]]]) -> None:
+    """Raises NoPartition where a month is missing that a point is to be written to.
+
+    What says nothing new has its point, or had it before retention dropped the month, which must not come back for it.
+    """
+    try:
+        store.need_partitions(record.observed_at for records in pages.values() for _, record in records)
+    except store.NoPartition:
+        ids = {record.source_asset_id for records in pages.values() for _, record in records}
+        words = store.news(pages, store.known_listings(source, ids), len(ids))
+        store.need_partitions(word.record.observed_at for word in words if word.record.price_usd is not None)
 
 
 def parse_all(payloads: Sequence[RawPayload]) -> tuple[dict[int, Parsed], dict[int, str]]:

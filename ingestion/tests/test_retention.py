@@ -138,3 +138,17 @@ def test_of_a_record_that_can_never_be_read_only_the_newest_page_is_held(ingest,
     assert RawPayload.objects.get() == newest
     Reject.objects.update(state=Reject.State.DISCARDED)
     assert retention.prune().pages == 1
+
+
+def test_a_month_that_was_dropped_does_not_come_back_for_what_is_unchanged(ingest, tmp_path, settings):
+    path = tmp_path / "coins.csv"
+    settings.CSV_SOURCE_PATH, settings.HISTORY_RETENTION_DAYS = str(path), 60
+    month, now = "assets_price_point_2020_01", datetime.now(UTC)
+    for price in (1, 2):
+        path.write_text(f"id,price_usd,observed_at\nold,1,2020-01-05\nnew,{price},{now:%Y-%m-%dT%H:%M:%SZ}\n")
+        assert ingest("csv").status == "completed"
+        assert (month in months()) == (price == 1)
+        retention.prune()
+        assert month not in months()
+    path.write_text(f"id,price_usd,observed_at\nold,3,2020-01-06\nnew,2,{now:%Y-%m-%dT%H:%M:%SZ}\n")
+    assert (ingest("csv").updated, month in months()) == (1, True), "this is news"
