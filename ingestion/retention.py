@@ -39,6 +39,12 @@ WHERE page.received_at < %(before)s AND page.state <> 'stored'
       ) held WHERE sweep = newest
   )
 """
+#: For the time between a body and what refers to it an hour is given.
+UNUSED = """
+FROM ingestion_rawbody body WHERE stored_at < now() - interval '1 hour'
+AND NOT EXISTS (SELECT FROM ingestion_rawpayload page WHERE page.body_id = body.sha256)
+AND NOT EXISTS (SELECT FROM ingestion_backfill_piece piece WHERE piece.body_id = body.sha256)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +96,18 @@ def forget_answers(before: datetime) -> None:
 
 
 def drop_bodies() -> int:
-    """Bodies that no page has any more. One that is being stored again right now is younger than an hour."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """DELETE FROM ingestion_rawbody body WHERE stored_at < now() - interval '1 hour'
-               AND NOT EXISTS (SELECT FROM ingestion_rawpayload page WHERE page.body_id = body.sha256)
-               AND NOT EXISTS (SELECT FROM ingestion_backfill_piece piece WHERE piece.body_id = body.sha256)"""
-        )
-        return cursor.rowcount
+    """Bodies that no page has any more are gone; how many. One that is being stored again right now is locked, and
+    stays; one that was stored again meanwhile has its page by the second look.
+    """
+    dropped = 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SELECT sha256 {UNUSED} ORDER BY sha256 LIMIT {CHUNK} FOR UPDATE SKIP LOCKED")
+            unused = [row[0] for row in cursor.fetchall()]
+            if not unused:
+                return dropped
+            cursor.execute(f"DELETE {UNUSED} AND sha256 = ANY(%s)", [unused])
+            dropped += cursor.rowcount
 
 
 def old_partitions(before: datetime) -> list[str]:

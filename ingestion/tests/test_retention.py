@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -152,3 +154,32 @@ def test_a_month_that_was_dropped_does_not_come_back_for_what_is_unchanged(inges
         assert month not in months()
     path.write_text(f"id,price_usd,observed_at\nold,3,2020-01-06\nnew,2,{now:%Y-%m-%dT%H:%M:%SZ}\n")
     assert (ingest("csv").updated, month in months()) == (1, True), "this is news"
+
+
+def test_a_body_that_is_being_stored_again_is_left_and_nobody_waits(ingest, tmp_path, settings):
+    path = tmp_path / "coins.csv"
+    settings.CSV_SOURCE_PATH = str(path)
+    path.write_text("id,price_usd\nold,1\n")
+    page = ingest("csv").payloads.get()
+    again, gone = (RawBody.objects.create(sha256=mark * 32, encoding="utf-8", size=1) for mark in (b"x", b"y"))
+    RawBody.objects.update(stored_at=Now() - LONG_AGO)
+    page.pk, page.number, page.body = None, 2, again
+    page._state.adding = True
+    stored, looked = threading.Event(), threading.Event()
+
+    def store_again() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT FROM ingestion_rawbody WHERE sha256 = %s FOR KEY SHARE", [again.pk])  # as STORE does
+            page.save()
+            stored.set()
+            assert looked.wait(10)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as other:
+        storing = other.submit(store_again)
+        assert stored.wait(10)
+        assert retention.drop_bodies() == 1
+        looked.set()
+        storing.result()
+    assert RawBody.objects.filter(pk=again.pk).exists()
+    assert not RawBody.objects.filter(pk=gone.pk).exists()
