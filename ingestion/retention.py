@@ -58,9 +58,12 @@ class Pruned:
 
 def prune(dry_run: bool = False) -> Pruned:
     """What is older than its retention is gone, or merely counted."""
-    before = datetime.now(UTC) - timedelta(days=settings.RAW_RETENTION_DAYS)
     with connection.cursor() as cursor:
-        partitions = old_partitions(datetime.now(UTC) - timedelta(days=settings.HISTORY_RETENTION_DAYS))
+        # PostgreSQL's clock: a worker's that is ahead would drop all history.
+        cursor.execute("SELECT now()")
+        now = cursor.fetchone()[0]
+        before = now - timedelta(days=settings.RAW_RETENTION_DAYS)
+        partitions = old_partitions(now - timedelta(days=settings.HISTORY_RETENTION_DAYS))
         cursor.execute(f"SELECT count(*) FROM ({OLD_PAGES}) old", {"before": before})
         pages = cursor.fetchone()[0]
         bodies = 0

@@ -154,6 +154,7 @@ def test_a_month_that_was_dropped_does_not_come_back_for_what_is_unchanged(inges
         assert month not in months()
     path.write_text(f"id,price_usd,observed_at\nold,3,2020-01-06\nnew,2,{now:%Y-%m-%dT%H:%M:%SZ}\n")
     assert (ingest("csv").updated, month in months()) == (1, True), "this is news"
+    assert retention.prune().partitions == (month,)
 
 
 def test_a_body_that_is_being_stored_again_is_left_and_nobody_waits(ingest, tmp_path, settings):
@@ -183,3 +184,16 @@ def test_a_body_that_is_being_stored_again_is_left_and_nobody_waits(ingest, tmp_
         storing.result()
     assert RawBody.objects.filter(pk=again.pk).exists()
     assert not RawBody.objects.filter(pk=gone.pk).exists()
+
+
+def test_a_worker_whose_clock_is_ahead_drops_nothing(ingest, provider, monkeypatch):
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(days=10_000)
+
+    for _ in range(4):
+        ingest("coingecko")
+        provider.change_prices()
+    monkeypatch.setattr(retention, "datetime", Ahead)
+    assert retention.prune() == retention.Pruned(0, 0, ())
