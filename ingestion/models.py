@@ -153,7 +153,7 @@ class RawPayload(models.Model):
     run = models.ForeignKey(Run, models.PROTECT, related_name="payloads")
     source = models.ForeignKey(Source, models.PROTECT, related_name="+")
     sweep = models.IntegerField()
-    number = models.IntegerField(help_text="Its place in the sweep, from 1.")
+    number = models.IntegerField(help_text="Its place in the run, from 1.")
     cursor = models.TextField(null=True, blank=True, help_text="What it was fetched from.")
     url = models.TextField()
     status_code = models.SmallIntegerField(null=True, blank=True)
@@ -252,7 +252,7 @@ class Gate(models.Model):
         models.DateTimeField(),
         default=list,
         db_default=[],
-        help_text="Calls of the last 60 seconds: the window that slides.",
+        help_text="Calls of the last 61 seconds: the window that slides, and a second to be sure.",
     )
     failures = models.IntegerField(default=0, db_default=0, help_text="Failed calls in a row.")
     open_until = models.DateTimeField(null=True, blank=True, help_text="No call before this time: the circuit is open.")
@@ -321,7 +321,9 @@ class FieldSeen(models.Model):
     source = models.ForeignKey(Source, models.CASCADE, related_name="fields_seen")
     path = models.TextField(help_text="Dotted: quotes.USD.price.")
     types = models.JSONField(default=list, help_text="JSON types seen, sorted.")
-    always = models.BooleanField(default=False, help_text="Every record of the first page had it.")
+    always = models.BooleanField(
+        default=False, help_text="Every record of the page that first showed it had it, and no page is without it."
+    )
     first_seen_at = models.DateTimeField(db_default=Now())
 
     class Meta:

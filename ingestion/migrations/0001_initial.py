@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             name='Gate',
             fields=[
                 ('source', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='gate', serialize=False, to='assets.source')),
-                ('recent_calls', django.contrib.postgres.fields.ArrayField(base_field=models.DateTimeField(), db_default=[], default=list, help_text='Calls of the last 60 seconds: the window that slides.', size=None)),
+                ('recent_calls', django.contrib.postgres.fields.ArrayField(base_field=models.DateTimeField(), db_default=[], default=list, help_text='Calls of the last 61 seconds: the window that slides, and a second to be sure.', size=None)),
                 ('failures', models.IntegerField(db_default=0, default=0, help_text='Failed calls in a row.')),
                 ('open_until', models.DateTimeField(blank=True, help_text='No call before this time: the circuit is open.', null=True)),
                 ('probing_until', models.DateTimeField(blank=True, help_text='One call is finding out whether it can close.', null=True)),
@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('sweep', models.IntegerField()),
-                ('number', models.IntegerField(help_text='Its place in the sweep, from 1.')),
+                ('number', models.IntegerField(help_text='Its place in the run, from 1.')),
                 ('cursor', models.TextField(blank=True, help_text='What it was fetched from.', null=True)),
                 ('url', models.TextField()),
                 ('status_code', models.SmallIntegerField(blank=True, null=True)),
@@ -194,7 +194,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('path', models.TextField(help_text='Dotted: quotes.USD.price.')),
                 ('types', models.JSONField(default=list, help_text='JSON types seen, sorted.')),
-                ('always', models.BooleanField(default=False, help_text='Every record of the first page had it.')),
+                ('always', models.BooleanField(default=False, help_text='Every record of the page that first showed it had it, and no page is without it.')),
                 ('first_seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='fields_seen', to='assets.source')),
             ],
