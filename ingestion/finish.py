@@ -1,8 +1,8 @@
 """How a run ends: when its fetching is over and every page of it is done, once, with the status that the facts give it.
 
-A sweep that keeps nothing, or far fewer records than the sweep before, is no success. Only a whole sweep says which
-coins are missing: the third in a row that misses one delists it. Pairs of listings in doubt are decided again by what
-the run brought.
+A sweep that keeps nothing, or far fewer records than the sweep before, is no success. Only a whole sweep, of which
+every page could be read, says which coins are missing: the third in a row that misses one delists it. Pairs of listings
+in doubt are decided again by what the run brought.
 """
 
 from __future__ import annotations
@@ -101,6 +101,13 @@ def last_id_before(run: Run) -> str:
     return before.last_processed_id if before else ""
 
 
+def left_out(run: Run) -> RawPayload | None:
+    """A page of the run's sweep that is not in the tables: a run that went on with it has pages of those before it."""
+    assert run.sweep is not None, "it is whole"
+    pages = RawPayload.objects.filter(source=run.source, sweep=run.sweep, superseded=False)
+    return pages.exclude(state=RawPayload.State.NORMALIZED).order_by("pk").first()
+
+
 def verdict(run: Run) -> tuple[str, str]:
     """(status, error). A whole sweep that is believed also settles which listings were missed."""
     broken = run.payloads.filter(state=RawPayload.State.FAILED).order_by("number").first()
@@ -111,6 +118,8 @@ def verdict(run: Run) -> tuple[str, str]:
         return (Run.Status.PARTIAL if set_aside else Run.Status.FAILED), f"Page {broken.number}: {broken.error}"
     if not run.whole:
         return Run.Status.PARTIAL, "The sweep ended before its last page."
+    if (left := left_out(run)) is not None:
+        return Run.Status.PARTIAL, f"Page {left.number} of run {left.run_id}: {left.error or 'It waits to be read.'}"
     kept = sweeps.kept(run.source, run.sweep)
     before, title = run.source.last_sweep_records, run.source.title
     SourceRow.objects.filter(pk=run.source_id).update(last_sweep_records=kept)

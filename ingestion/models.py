@@ -153,7 +153,7 @@ class RawPayload(models.Model):
     run = models.ForeignKey(Run, models.PROTECT, related_name="payloads")
     source = models.ForeignKey(Source, models.PROTECT, related_name="+")
     sweep = models.IntegerField()
-    number = models.IntegerField(help_text="Its place in the sweep, from 1.")
+    number = models.IntegerField(help_text="Its place in the run, from 1.")
     cursor = models.TextField(null=True, blank=True, help_text="What it was fetched from.")
     url = models.TextField()
     status_code = models.SmallIntegerField(null=True, blank=True)
@@ -165,7 +165,8 @@ class RawPayload(models.Model):
     superseded = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="Its file was read again from the first row since: it no longer says what there is.",
+        help_text="Its file was read again from the first row since, or is gone, "
+        "or it was broken and is fetched again: it does not say what there is.",
     )
     state = models.TextField(choices=State, default=State.STORED, db_default=State.STORED)
     attempts = models.SmallIntegerField(default=0, db_default=0, help_text="Times that normalizing it was begun.")
@@ -195,6 +196,15 @@ class Sighting(models.Model):
 
     payload = models.OneToOneField(RawPayload, models.CASCADE, primary_key=True, related_name="sighting")
     listing_ids = ArrayField(models.BigIntegerField())
+    unread_ids = ArrayField(
+        models.BigIntegerField(), default=list, db_default=[], help_text="Those whose records can't be read."
+    )
+    nameless = ArrayField(
+        models.BinaryField(max_length=16),
+        default=list,
+        db_default=[],
+        help_text="Fingerprints of records that can't be read and don't say which listing they are about.",
+    )
 
     def __str__(self) -> str:
         return f"{len(self.listing_ids)} listings"
@@ -211,6 +221,9 @@ class Reject(models.Model):
     source = models.ForeignKey(Source, models.PROTECT, related_name="rejects")
     run = models.ForeignKey(Run, models.PROTECT, related_name="rejects")
     payload = models.ForeignKey(RawPayload, models.PROTECT, related_name="rejects")
+    source_asset_id = models.TextField(
+        blank=True, default="", db_default="", help_text="The coin that it is about, where it says so."
+    )
     position = models.IntegerField(help_text="Its place in the page, from 0.")
     field = models.TextField(blank=True, default="", db_default="")
     reason = models.TextField()
@@ -239,7 +252,7 @@ class Gate(models.Model):
         models.DateTimeField(),
         default=list,
         db_default=[],
-        help_text="Calls of the last 60 seconds: the window that slides.",
+        help_text="Calls of the last 61 seconds: the window that slides, and a second to be sure.",
     )
     failures = models.IntegerField(default=0, db_default=0, help_text="Failed calls in a row.")
     open_until = models.DateTimeField(null=True, blank=True, help_text="No call before this time: the circuit is open.")
@@ -308,7 +321,9 @@ class FieldSeen(models.Model):
     source = models.ForeignKey(Source, models.CASCADE, related_name="fields_seen")
     path = models.TextField(help_text="Dotted: quotes.USD.price.")
     types = models.JSONField(default=list, help_text="JSON types seen, sorted.")
-    always = models.BooleanField(default=False, help_text="Every record of the first page had it.")
+    always = models.BooleanField(
+        default=False, help_text="Every record of the page that first showed it had it, and no page is without it."
+    )
     first_seen_at = models.DateTimeField(db_default=Now())
 
     class Meta:

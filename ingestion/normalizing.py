@@ -7,22 +7,24 @@ is set aside with its reason, a record of it is kept as a reject, and neither st
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import F
 
 from assets import store
 from assets.collector import collector_paused
-from assets.copying import array_of_numbers
+from assets.models import Source
+from assets.records import AssetRecord
 from assets.store import Merged
-from ingestion import drift
+from ingestion import attempts, drift, sightings
 from ingestion.errors import Malformed
 from ingestion.finish import finish_if_done
 from ingestion.models import RawPayload, Reject
 from ingestion.parsing import Parsed, Rejected, clean, fingerprint, parse
+from ingestion.sightings import Held
 from ingestion.sources import BY_SLUG
 
 log = logging.getLogger(__name__)
@@ -60,8 +62,7 @@ def put_in(payloads: Sequence[RawPayload]) -> int:
         done = commit_pages(payloads)
     except (OperationalError, InterfaceError):
         # The database's fault, not the pages': the attempt does not count, and whoever called tries again.
-        ids = [payload.pk for payload in payloads]
-        RawPayload.objects.filter(pk__in=ids, attempts__gt=0).update(attempts=F("attempts") - 1)
+        attempts.give_back(payload.pk for payload in payloads)
         raise
     except Exception as error:
         if len(payloads) > 1:
@@ -77,10 +78,11 @@ def put_in(payloads: Sequence[RawPayload]) -> int:
 def put_in_each(payloads: Sequence[RawPayload]) -> int:
     """One page spoils the others: each is put in by itself. The first fault is raised when all had their turn."""
     done, faults = 0, []
-    for payload in payloads:
+    for place, payload in enumerate(payloads):
         try:
             done += put_in([payload])
         except (OperationalError, InterfaceError):
+            attempts.give_back(waiting.pk for waiting in payloads[place + 1 :])
             raise
         except Exception as fault:
             faults.append(fault)
@@ -94,22 +96,41 @@ def begin_attempts(page_id: int) -> list[RawPayload]:
 
     A page that another worker has in hand is locked, and is not taken.
     """
+    most = max(settings.ETL_RETRY_ATTEMPTS, 1)
+    values = {"page": page_id, "most": most, "pages": PAGES_AT_ONCE, "records": RECORDS_AT_ONCE}
     with connection.cursor() as cursor:
-        cursor.execute(BEGIN, {"page": page_id, "pages": PAGES_AT_ONCE, "records": RECORDS_AT_ONCE})
+        cursor.execute(BEGIN, values)
         begun = [row[0] for row in cursor.fetchall()]
-    payloads = list(RawPayload.objects.select_related("source", "body").filter(pk__in=begun).order_by("pk"))
-    if len(payloads) == 1 and payloads[0].attempts > max(settings.ETL_RETRY_ATTEMPTS, 1):
-        tried = payloads[0].attempts - 1
-        fail_page(page_id, f"Set aside: {tried} attempts to read it ended with the death of the worker.")
-        finish_if_done(payloads[0].run_id)
-        return []
-    return payloads
+    if not begun:
+        return begin_attempts(page_id) if is_owed(page_id, most) else []
+    try:
+        return list(RawPayload.objects.select_related("source", "body").filter(pk__in=begun).order_by("pk"))
+    except (OperationalError, InterfaceError):
+        attempts.give_back(begun)
+        raise
+
+
+def is_owed(page_id: int, most: int) -> bool:
+    """The page has used up its attempts, and one was given back while we waited. If none was, it is set aside now."""
+    spent = RawPayload.objects.filter(pk=page_id, state=RawPayload.State.STORED, attempts__gte=most)
+    if not spent.exists():
+        return False
+    time.sleep(attempts.GRACE)
+    with transaction.atomic():
+        page = spent.select_for_update(skip_locked=True, no_key=True).first()
+        if page is not None:
+            fail_page(page_id, f"Set aside: {page.attempts} attempts to read it ended with the death of the worker.")
+    if page is not None:
+        finish_if_done(page.run_id)
+        return False
+    return RawPayload.objects.filter(pk=page_id, state=RawPayload.State.STORED, attempts__lt=most).exists()
 
 
 #: Its page, when it waits; with it, when neither was begun before, the pages of its run that follow it.
 BEGIN = """
 WITH first AS (
-    SELECT id, run_id, attempts FROM ingestion_rawpayload WHERE id = %(page)s AND state = 'stored'
+    SELECT id, run_id, attempts FROM ingestion_rawpayload
+    WHERE id = %(page)s AND state = 'stored' AND attempts < %(most)s
 ), waiting AS (
     SELECT page.id, sum(page.records) OVER (ORDER BY page.id) AS records,
            row_number() OVER (ORDER BY page.id) AS place
@@ -120,7 +141,7 @@ WITH first AS (
 ), mine AS (
     SELECT id FROM ingestion_rawpayload
     WHERE id IN (SELECT id FROM waiting WHERE place = 1 OR (place <= %(pages)s AND records <= %(records)s))
-      AND state = 'stored'
+      AND state = 'stored' AND attempts < %(most)s
     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE ingestion_rawpayload page SET attempts = page.attempts + 1 FROM mine WHERE mine.id = page.id RETURNING page.id
@@ -147,17 +168,32 @@ def commit_pages_once(payloads: Sequence[RawPayload]) -> int:
         )
         outcomes = nothing_new_in(mine) if BY_SLUG[source.slug].says_when else {}
         parsed, broken = parse_all([one for one in payloads if one.pk in mine and one.pk not in outcomes])
-        store.need_partitions(record.observed_at for page in parsed.values() for _, record in page.records)
-        merged = store.merge_pages(source, {page_id: page.records for page_id, page in parsed.items()})
+        records = {page_id: page.records for page_id, page in parsed.items()}
+        need_partitions(source, records)
+        merged = store.merge_pages(source, records)
+        held = sightings.held_by(source, parsed, merged)
         for payload in payloads:
             if payload.pk in parsed:
                 keep_rejects(payload, parsed[payload.pk].rejects)
-                outcomes[payload.pk] = outcome(parsed[payload.pk], merged[payload.pk])
+                outcomes[payload.pk] = outcome(parsed[payload.pk], merged[payload.pk], held[payload.pk])
         record_outcomes(payloads[0].run_id, outcomes)
         drift.watch([(one, parsed[one.pk].shape) for one in payloads if one.pk in parsed], BY_SLUG[source.slug])
         for page_id, reason in broken.items():
             fail_page(page_id, reason)
     return len(outcomes)
+
+
+def need_partitions(source: Source, pages: Mapping[int, Sequence[tuple[int, AssetRecord]]]) -> None:
+    """Raises NoPartition where a month is missing that a point is to be written to.
+
+    What says nothing new has its point, or had it before retention dropped the month, which must not come back for it.
+    """
+    try:
+        store.need_partitions(record.observed_at for records in pages.values() for _, record in records)
+    except store.NoPartition:
+        ids = {record.source_asset_id for records in pages.values() for _, record in records}
+        words = store.news(pages, store.known_listings(source, ids), len(ids))
+        store.need_partitions(word.record.observed_at for word in words if word.record.price_usd is not None)
 
 
 def parse_all(payloads: Sequence[RawPayload]) -> tuple[dict[int, Parsed], dict[int, str]]:
@@ -180,12 +216,12 @@ class Outcome(NamedTuple):
     unchanged: int
     rejected: int
     last_id: str
-    listing_ids: Sequence[int]
+    held: Held
 
 
-def outcome(parsed: Parsed, merged: Merged) -> Outcome:
+def outcome(parsed: Parsed, merged: Merged, held: Held) -> Outcome:
     last_id = parsed.records[-1][1].source_asset_id if parsed.records else ""
-    return Outcome(merged.inserted, merged.updated, merged.unchanged, len(parsed.rejects), last_id, merged.listing_ids)
+    return Outcome(merged.inserted, merged.updated, merged.unchanged, len(parsed.rejects), last_id, held)
 
 
 #: Pages of a body that was normalized before, when every listing that it holds is there and none has newer word.
@@ -211,7 +247,7 @@ def nothing_new_in(page_ids: Collection[int]) -> dict[int, Outcome]:
     with connection.cursor() as cursor:
         cursor.execute(TWINS, [list(page_ids)])
         return {
-            page_id: Outcome(0, 0, kept, 0, last_id, listing_ids)
+            page_id: Outcome(0, 0, kept, 0, last_id, Held(listing_ids))
             for page_id, kept, last_id, listing_ids in cursor.fetchall()
         }
 
@@ -240,21 +276,10 @@ def record_outcomes(run_id: int, outcomes: Mapping[int, Outcome]) -> None:
     """The pages are done, with their counts and what they held; the counts are in their run as well."""
     if not outcomes:
         return
-    keep_sightings({page_id: one.listing_ids for page_id, one in outcomes.items()})
+    sightings.keep({page_id: one.held for page_id, one in outcomes.items()})
     *columns, _ = zip(*outcomes.values(), strict=True)
     with connection.cursor() as cursor:
         cursor.execute(OUTCOMES, [list(outcomes), *map(list, columns), run_id])
-
-
-def keep_sightings(held: Mapping[int, Sequence[int]]) -> None:
-    """Which listings each page held is written down."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """INSERT INTO ingestion_sighting (payload_id, listing_ids)
-               SELECT page_id, ids::bigint[] FROM unnest(%s::bigint[], %s::text[]) held (page_id, ids)
-               ON CONFLICT (payload_id) DO UPDATE SET listing_ids = excluded.listing_ids""",
-            [list(held), [array_of_numbers(ids) for ids in held.values()]],
-        )
 
 
 def own_fault(error: Exception) -> str:
@@ -281,6 +306,7 @@ def keep_rejects(payload: RawPayload, rejects: list[Rejected]) -> None:
                 source_id=payload.source_id,
                 run_id=payload.run_id,
                 payload=payload,
+                source_asset_id=clean(reject.source_asset_id),
                 position=reject.position,
                 field=reject.field,
                 reason=clean(reject.reason),

@@ -38,6 +38,8 @@ def as_bytes(body: RawBody) -> bytes:
 class Rejected:
     """A record that can't be read."""
 
+    source_asset_id: str
+    """The coin that it is about; "" where not even that can be read."""
     position: int
     field: str
     reason: str
@@ -69,7 +71,7 @@ def parse(payload: RawPayload) -> Parsed:
         try:
             records.append((item.position, read(source, item)))
         except Malformed as error:
-            rejects.append(Rejected(item.position, error.field, str(error), item.text))
+            rejects.append(Rejected(coin_in(source, item), item.position, error.field, str(error), item.text))
     return Parsed(records, rejects, shape)
 
 
@@ -92,6 +94,14 @@ def read(source: Source, item: Item) -> AssetRecord:
     if isinstance(item.data, Malformed):
         raise item.data
     return source.parse(item)
+
+
+def coin_in(source: Source, item: Item) -> str:
+    """The source's id of the coin that an unreadable item is about, "" where the item does not say."""
+    try:
+        return source.identify(item) if source.identify else ""
+    except Malformed:
+        return ""
 
 
 def fingerprint(reject: Rejected) -> bytes:

@@ -16,6 +16,7 @@ from math import gcd
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Sum
+from django.db.models.functions import Now
 from psycopg2.extras import Json
 
 from assets import prepared
@@ -24,7 +25,7 @@ from ingestion.lease import Lease, LeaseLost, held
 from ingestion.models import Checkpoint, RawPayload, Run
 from ingestion.parsing import as_text
 from ingestion.registry import configured
-from ingestion.source import Page, Source
+from ingestion.source import Gone, Page, Source
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,10 @@ def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
     stored = run.payloads.aggregate(records=Sum("records", default=0))["records"]
     stop_at(limit, stored)
     for page in config.source.fetch(config.http(run.source), begun_at, options):
+        if isinstance(page, Gone):
+            give_up(run, lease, page)
+            begun_at = page.cursor
+            continue
         page_id = store_page(run, lease, page)
         stored += page.records
         log.info("page stored", extra={"page": run.pages, "records": page.records, "page_id": page_id})
@@ -122,9 +127,9 @@ WITH held AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 ), page AS (
     INSERT INTO ingestion_rawpayload (run_id, source_id, sweep, number, cursor, url, status_code, headers, meta,
-        body_id, records, received_at, state, error)
+        body_id, records, received_at, state, error, superseded)
     SELECT %(run)s, %(source)s, %(sweep)s, %(number)s, %(cursor)s, %(url)s, %(status_code)s, %(headers)s, %(meta)s,
-        %(sha256)s, %(records)s, now(), %(state)s, %(error)s
+        %(sha256)s, %(records)s, now(), %(state)s, %(error)s, %(error)s::text <> ''
     FROM held WHERE %(sent)s OR EXISTS (SELECT FROM known) RETURNING id
 ), superseded AS (
     -- A file is read from its first row: what an earlier state of it held counts no longer.
@@ -184,6 +189,16 @@ def store_page(run: Run, lease: Lease, page: Page) -> int:
         raise LeaseLost(f"Run {run.pk} is another worker's by now.")
     run.pages += 1
     return page_id
+
+
+def give_up(run: Run, lease: Lease, gone: Gone) -> None:
+    """What the pages of these files held counts no longer, and the checkpoint stands without them."""
+    with transaction.atomic():
+        held(run, lease)
+        assert run.sweep is not None, "begin_sweep comes first"
+        pages = RawPayload.objects.filter(source=run.source, sweep=run.sweep, meta__file__in=gone.files)
+        pages.update(superseded=True)
+        Checkpoint.objects.filter(source=run.source).update(cursor=gone.cursor, updated_at=Now())
 
 
 def nothing_new(run: Run, lease: Lease, source: Source, cursor: str | None) -> None:

@@ -7,6 +7,7 @@ from time import perf_counter
 from assets.models import Source as SourceRow
 from ingestion.errors import Malformed
 from ingestion.registry import configured
+from ingestion.source import Page
 
 
 def probe(row: SourceRow) -> str:
@@ -21,7 +22,7 @@ def probe(row: SourceRow) -> str:
         page = next(pages, None)
     finally:
         pages.close()  # type: ignore[attr-defined]
-    if page is None:
+    if not isinstance(page, Page):
         raise Malformed(f"{row.title} holds nothing.")
     if page.broken:
         raise Malformed(page.broken)

@@ -9,9 +9,10 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from assets import store
+from ingestion import sightings
 from ingestion.errors import Malformed
 from ingestion.models import RawPayload, Reject
-from ingestion.normalizing import keep_rejects, keep_sightings
+from ingestion.normalizing import keep_rejects
 from ingestion.parsing import Parsed, fingerprint, parse
 
 
@@ -38,7 +39,7 @@ def replay(pages: Iterator[RawPayload], dry_run: bool = False) -> Iterator[Repla
                 merged = store.merge(payload.source, parsed.records, payload.pk)
                 close_rejects(payload, parsed)
                 keep_rejects(payload, parsed.rejects)
-                keep_sightings({payload.pk: merged.listing_ids})
+                sightings.keep(sightings.held_by(payload.source, {payload.pk: parsed}, {payload.pk: merged}))
                 if dry_run:
                     transaction.set_rollback(True)
             done.inserted += merged.inserted

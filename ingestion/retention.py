@@ -1,8 +1,9 @@
 """Retention: what was received after RAW_RETENTION_DAYS, price points by whole months after HISTORY_RETENTION_DAYS.
 
 Nothing goes that something still stands on: the page of a current quote, of an open reject, of the sweep under way or
-of the latest whole one is kept whatever its age. Partitions are dropped, of points and of the candles of an hour alike;
-candles of a day stay. Pages go in small chunks.
+of the latest whole one is kept whatever its age. Of a record that is rejected sweep after sweep for the same field the
+page of the newest sweep is kept: it is known by the coin that it is about, or else by its place. Partitions are
+dropped, of points and of the candles of an hour alike; candles of a day stay. Pages go in small chunks.
 """
 
 from __future__ import annotations
@@ -25,7 +26,24 @@ JOIN ingestion_checkpoint checkpoint ON checkpoint.source_id = page.source_id
 WHERE page.received_at < %(before)s AND page.state <> 'stored'
   AND (page.superseded OR page.sweep < checkpoint.sweep - 1)
   AND NOT EXISTS (SELECT FROM assets_quote quote WHERE quote.page_id = page.id)
-  AND NOT EXISTS (SELECT FROM ingestion_reject reject WHERE reject.payload_id = page.id AND reject.state = 'open')
+  AND page.id NOT IN (
+      SELECT payload_id FROM (
+          SELECT holder.id AS payload_id, holder.sweep,
+                 max(holder.sweep) OVER (
+                     PARTITION BY reject.source_id, reject.source_asset_id, reject.field,
+                         CASE WHEN reject.source_asset_id = ''
+                             THEN (holder.url, holder.meta -> 'first_row', reject.position)::text END
+                 ) AS newest
+          FROM ingestion_reject reject JOIN ingestion_rawpayload holder ON holder.id = reject.payload_id
+          WHERE reject.state = 'open'
+      ) held WHERE sweep = newest
+  )
+"""
+#: For the time between a body and what refers to it an hour is given.
+UNUSED = """
+FROM ingestion_rawbody body WHERE stored_at < now() - interval '1 hour'
+AND NOT EXISTS (SELECT FROM ingestion_rawpayload page WHERE page.body_id = body.sha256)
+AND NOT EXISTS (SELECT FROM ingestion_backfill_piece piece WHERE piece.body_id = body.sha256)
 """
 
 
@@ -40,9 +58,12 @@ class Pruned:
 
 def prune(dry_run: bool = False) -> Pruned:
     """What is older than its retention is gone, or merely counted."""
-    before = datetime.now(UTC) - timedelta(days=settings.RAW_RETENTION_DAYS)
     with connection.cursor() as cursor:
-        partitions = old_partitions(datetime.now(UTC) - timedelta(days=settings.HISTORY_RETENTION_DAYS))
+        # PostgreSQL's clock: a worker's that is ahead would drop all history.
+        cursor.execute("SELECT now()")
+        now = cursor.fetchone()[0]
+        before = now - timedelta(days=settings.RAW_RETENTION_DAYS)
+        partitions = old_partitions(now - timedelta(days=settings.HISTORY_RETENTION_DAYS))
         cursor.execute(f"SELECT count(*) FROM ({OLD_PAGES}) old", {"before": before})
         pages = cursor.fetchone()[0]
         bodies = 0
@@ -78,14 +99,18 @@ def forget_answers(before: datetime) -> None:
 
 
 def drop_bodies() -> int:
-    """Bodies that no page has any more. One that is being stored again right now is younger than an hour."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """DELETE FROM ingestion_rawbody body WHERE stored_at < now() - interval '1 hour'
-               AND NOT EXISTS (SELECT FROM ingestion_rawpayload page WHERE page.body_id = body.sha256)
-               AND NOT EXISTS (SELECT FROM ingestion_backfill_piece piece WHERE piece.body_id = body.sha256)"""
-        )
-        return cursor.rowcount
+    """Bodies that no page has any more are gone; how many. One that is being stored again right now is locked, and
+    stays; one that was stored again meanwhile has its page by the second look.
+    """
+    dropped = 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SELECT sha256 {UNUSED} ORDER BY sha256 LIMIT {CHUNK} FOR UPDATE SKIP LOCKED")
+            unused = [row[0] for row in cursor.fetchall()]
+            if not unused:
+                return dropped
+            cursor.execute(f"DELETE {UNUSED} AND sha256 = ANY(%s)", [unused])
+            dropped += cursor.rowcount
 
 
 def old_partitions(before: datetime) -> list[str]:

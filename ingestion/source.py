@@ -57,6 +57,16 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """Files of the cursor that are no longer among those to read: what they held is not there any more."""
+
+    files: tuple[str, ...]
+    """As `meta["file"]` of their pages."""
+    cursor: str
+    """Where the source stands, without them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One record as received, with its place in the page."""
 
@@ -133,9 +143,10 @@ class Options:
     batch_size: int = 1000
 
 
-Fetch = Callable[[Http, str | None, Options], Iterator[Page]]
+Fetch = Callable[[Http, str | None, Options], Iterator[Page | Gone]]
 Split = Callable[[bytes, str, PageFacts], Iterator[Item]]
 Parse = Callable[[Item], AssetRecord]
+Identify = Callable[[Item], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +213,8 @@ class Source:
     """A sweep that keeps fewer records than this has failed, however green its status codes were."""
     identity_rank: int
     """Whose id names an asset when several sources know it: the lowest."""
+    identify: Identify | None = None
+    """The id of the coin that an item is about, be the rest of it unreadable. Pure; raises Malformed without one."""
     known_fields: frozenset[str] = frozenset()
     """Every field handled or ignored by name; another one is drift."""
     nullable: frozenset[str] = frozenset()

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             name='Gate',
             fields=[
                 ('source', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='gate', serialize=False, to='assets.source')),
-                ('recent_calls', django.contrib.postgres.fields.ArrayField(base_field=models.DateTimeField(), db_default=[], default=list, help_text='Calls of the last 60 seconds: the window that slides.', size=None)),
+                ('recent_calls', django.contrib.postgres.fields.ArrayField(base_field=models.DateTimeField(), db_default=[], default=list, help_text='Calls of the last 61 seconds: the window that slides, and a second to be sure.', size=None)),
                 ('failures', models.IntegerField(db_default=0, default=0, help_text='Failed calls in a row.')),
                 ('open_until', models.DateTimeField(blank=True, help_text='No call before this time: the circuit is open.', null=True)),
                 ('probing_until', models.DateTimeField(blank=True, help_text='One call is finding out whether it can close.', null=True)),
@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('sweep', models.IntegerField()),
-                ('number', models.IntegerField(help_text='Its place in the sweep, from 1.')),
+                ('number', models.IntegerField(help_text='Its place in the run, from 1.')),
                 ('cursor', models.TextField(blank=True, help_text='What it was fetched from.', null=True)),
                 ('url', models.TextField()),
                 ('status_code', models.SmallIntegerField(blank=True, null=True)),
@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
                 ('meta', models.JSONField(db_default={}, default=dict, help_text='What parsing needs beside the body.')),
                 ('records', models.IntegerField(db_default=0, default=0, help_text='Items in it, as counted when it was stored.')),
                 ('received_at', models.DateTimeField()),
-                ('superseded', models.BooleanField(db_default=False, default=False, help_text='Its file was read again from the first row since: it no longer says what there is.')),
+                ('superseded', models.BooleanField(db_default=False, default=False, help_text='Its file was read again from the first row since, or is gone, or it was broken and is fetched again: it does not say what there is.')),
                 ('state', models.TextField(choices=[('stored', 'Stored'), ('normalized', 'Normalized'), ('failed', 'Failed')], db_default='stored', default='stored')),
                 ('attempts', models.SmallIntegerField(db_default=0, default=0, help_text='Times that normalizing it was begun.')),
                 ('error', models.TextField(blank=True, db_default='', default='')),
@@ -89,6 +89,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('payload', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='sighting', serialize=False, to='ingestion.rawpayload')),
                 ('listing_ids', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
+                ('unread_ids', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), db_default=[], default=list, help_text="Those whose records can't be read.", size=None)),
+                ('nameless', django.contrib.postgres.fields.ArrayField(base_field=models.BinaryField(max_length=16), db_default=[], default=list, help_text="Fingerprints of records that can't be read and don't say which listing they are about.", size=None)),
             ],
         ),
         migrations.CreateModel(
@@ -133,6 +135,7 @@ class Migration(migrations.Migration):
             name='Reject',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('source_asset_id', models.TextField(blank=True, db_default='', default='', help_text='The coin that it is about, where it says so.')),
                 ('position', models.IntegerField(help_text='Its place in the page, from 0.')),
                 ('field', models.TextField(blank=True, db_default='', default='')),
                 ('reason', models.TextField()),
@@ -191,7 +194,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('path', models.TextField(help_text='Dotted: quotes.USD.price.')),
                 ('types', models.JSONField(default=list, help_text='JSON types seen, sorted.')),
-                ('always', models.BooleanField(default=False, help_text='Every record of the first page had it.')),
+                ('always', models.BooleanField(default=False, help_text='Every record of the page that first showed it had it, and no page is without it.')),
                 ('first_seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='fields_seen', to='assets.source')),
             ],

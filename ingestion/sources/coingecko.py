@@ -19,6 +19,7 @@ from assets.records import AssetRecord
 from ingestion.errors import Malformed
 from ingestion.source import Http, Item, Options, Page, Plan, Quick, Source
 from ingestion.sources.coingecko_past import PAST
+from ingestion.sources.json_ids import id_in
 from ingestion.sources.json_items import (
     ABSENT,
     not_negative,
@@ -184,6 +185,7 @@ SOURCE = Source(
     fetch=fetch,
     split=split_list(Market),
     parse=parse,
+    identify=id_in("id"),
     quick=Quick(quick_page(UsualMarket, usual), NUMBERS),
     says_when=True,
     past=PAST,

@@ -5,7 +5,8 @@ by looking at a file. What a person could not tell is refused with a sentence: f
 without times, dates for columns, a list without figures, no coin in the rows or (evidently) in the file's name.
 
 A file that changed is read again from its first row; one that only grew goes on where it stopped; one with nothing new
-gives no page. A file without times is observed when it was last written (`Last-Modified` of a server).
+gives no page. One that is gone from a pattern, or that another was named for, is given up once all that there are could
+be read. A file without times is observed when it was last written (`Last-Modified` of a server).
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from typing import Any
 
 from assets.records import AssetRecord
 from ingestion.errors import Malformed, Unavailable
-from ingestion.source import Http, Item, Options, Page, PageFacts, Plan, Source
+from ingestion.source import Gone, Http, Item, Options, Page, PageFacts, Plan, Source
 from ingestion.sources.csv_cursor import Mark, dump, load, rows_behind
 from ingestion.sources.csv_location import located
 from ingestion.sources.csv_pages import pages_of
 from ingestion.sources.csv_records import Cutter, Layout
-from ingestion.sources.csv_row import row_reader
+from ingestion.sources.csv_row import coin_reader, row_reader
 
 
-def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page]:
+def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page | Gone]:
     """`batch_size` rows a page, fewer before a line that can't be kept and where the encoding changes.
 
     The cursor after any page is good for another batch size. A file in disorder does not keep the others of a pattern
@@ -36,6 +37,8 @@ def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page]:
     trouble: Malformed | None = None
     with located(options.path, http) as locations:
         marks: dict[str, Mark] = {at.name: known[at.name] for at in locations if at.name in known}
+        gone = {name: mark for name, mark in known.items() if name not in {at.name for at in locations}}
+        given = covered = marks.copy()
         for location in locations:
             try:
                 for page, mark in pages_of(location, marks.get(location.name), max(options.batch_size, 1)):
@@ -43,15 +46,19 @@ def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page]:
                     # One page is held back, for only the last one knows that the sweep is whole.
                     if page is not None and held is not None:
                         yield held
+                        given = covered
                     held = page or held
                     if held is not None:
-                        held = replace(held, cursor=dump(marks))
+                        covered = marks.copy()
+                        held = replace(held, cursor=dump(gone | marks))
             except Malformed as error:
                 trouble = trouble or error
             except OSError as error:
                 raise Unavailable(f"{location.name} could not be read to its end: {error.strerror}.") from None
+    if gone and trouble is None:
+        yield Gone(tuple(gone), dump(given))
     if held is not None:
-        yield held if trouble else replace(held, cursor=None, final_cursor=held.cursor)
+        yield held if trouble else replace(held, cursor=None, final_cursor=dump(marks))
     if trouble is not None:
         raise trouble
 
@@ -94,6 +101,13 @@ def parse(item: Item) -> AssetRecord:
     return last[1](item.data)
 
 
+def identify(item: Item) -> str:
+    """The id of the coin that a row is about whose figures can't be read. Raises Malformed."""
+    if isinstance(item.data, Malformed):
+        raise item.data
+    return coin_reader(item.page)(item.data)
+
+
 SOURCE = Source(
     slug="csv",
     title="CSV file",
@@ -102,6 +116,7 @@ SOURCE = Source(
     fetch=fetch,
     split=split,
     parse=parse,
+    identify=identify,
     min_records=1,
     identity_rank=3,
     network=False,

@@ -34,8 +34,7 @@ Identity = tuple[str, str, str]
 
 def row_reader(page: PageFacts) -> Callable[[Row], AssetRecord]:
     """What makes records of the rows of this page, made once for all. It raises Malformed with the field's name."""
-    meaning = Meaning(**{fact.name: page.meta[fact.name] for fact in fields(Meaning)})
-    column = {field: page.meta["header"][index] for field, index in meaning.columns.items()}
+    meaning, column = _meaning(page)
     identity, time, readers = _identity(meaning, column), _time(meaning, column, page), _figures(meaning, column)
 
     def read(row: Row) -> AssetRecord:
@@ -50,6 +49,18 @@ def row_reader(page: PageFacts) -> Callable[[Row], AssetRecord]:
         return AssetRecord(key, symbol, name, observed_at, *values)
 
     return read
+
+
+def coin_reader(page: PageFacts) -> Callable[[Row], str]:
+    """What says which coin a row is about, whatever its figures are. It raises Malformed where the row does not say."""
+    identity = _identity(*_meaning(page), base=_coin_of_pair)
+    return lambda row: identity(row)[0]
+
+
+def _meaning(page: PageFacts) -> tuple[Meaning, dict[str, str]]:
+    """What the columns of the page mean, and how those that mean something are called."""
+    meaning = Meaning(**{fact.name: page.meta[fact.name] for fact in fields(Meaning)})
+    return meaning, {field: page.meta["header"][index] for field, index in meaning.columns.items()}
 
 
 def _figures(meaning: Meaning, column: Mapping[str, str]) -> list[tuple[int, str, Callable[[str], Any]]]:
@@ -78,8 +89,11 @@ def _figures(meaning: Meaning, column: Mapping[str, str]) -> list[tuple[int, str
     ]
 
 
-def _identity(meaning: Meaning, column: Mapping[str, str]) -> Callable[[Row], Identity]:
-    """Which coin a row is about."""
+def _identity(
+    meaning: Meaning, column: Mapping[str, str], base: Callable[[str], str] | None = None
+) -> Callable[[Row], Identity]:
+    """Which coin a row is about; `base` says it of a pair."""
+    base = base or _base
     if meaning.coin:
         whole = _identified("", *meaning.coin)
         return lambda row: whole
@@ -97,7 +111,7 @@ def _identity(meaning: Meaning, column: Mapping[str, str]) -> Callable[[Row], Id
         if url_column and (address := COIN_URL.fullmatch(row[url_column].strip())):
             key = address[1].lower()
         if meaning.pairs:
-            symbol = _base(symbol.strip())
+            symbol = base(symbol.strip())
         if meaning.symbol_before_name and name.startswith(symbol):
             name = name[len(symbol) :] or name
         if meaning.front_page:
@@ -143,6 +157,14 @@ def _base(symbol: str) -> str:
     if pair[2].upper() != "USD":
         raise Malformed(f"The price of {symbol} is in {pair[2].upper()}, not in US dollars.", "price_usd")
     return pair[1]
+
+
+def _coin_of_pair(symbol: str) -> str:
+    """As `_base`; a pair with another currency is none of the file's coins, and called as it stands."""
+    try:
+        return _base(symbol)
+    except Malformed:
+        return symbol
 
 
 def _time(meaning: Meaning, column: Mapping[str, str], page: PageFacts) -> Callable[[Row], datetime]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
+from django.db import OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from assets import store
 from assets.models import Quote, Source
 from cryptoetl.demo import ProviderServer
-from ingestion import normalizing, runs, tasks
+from ingestion import attempts, normalizing, runs, tasks
 from ingestion.models import RawPayload, Run, Sighting
 from ingestion.tests.conftest import point_at, run_to_end
+from ingestion.tests.crew import wait_for
 
 
 @pytest.fixture
@@ -95,3 +100,54 @@ def test_a_body_received_before_is_read_again_when_the_tables_moved_on(tables, p
     again = run_to_end("coingecko")
     assert Quote.objects.get(listing__source_asset_id="bitcoin").price_usd == bitcoin.price_usd
     assert again.inserted + again.updated == 1
+
+
+def test_an_outage_in_mid_page_is_no_attempt_however_long_it_lasts(waiting, settings, monkeypatch):
+    run, pages = waiting
+    settings.ETL_RETRY_ATTEMPTS = 1
+    commit_pages, connect, away = normalizing.commit_pages, BaseDatabaseWrapper.connect, threading.Event()
+
+    def cut_short(payloads):
+        away.set()
+        connection.close()
+        raise OperationalError("terminating connection due to administrator command")
+
+    def refused(wrapper):
+        if away.is_set():
+            raise OperationalError("connection refused")
+        connect(wrapper)
+
+    monkeypatch.setattr(BaseDatabaseWrapper, "connect", refused)
+    for _ in range(3):
+        monkeypatch.setattr(normalizing, "commit_pages", cut_short)
+        with pytest.raises(OperationalError):
+            normalizing.normalize(pages[0])
+        monkeypatch.setattr(normalizing, "commit_pages", commit_pages)
+        away.clear()
+        wait_for(lambda: not RawPayload.objects.exclude(attempts=0).exists(), "the attempts are given back", 10)
+    assert normalizing.normalize(pages[0]) == len(pages)
+    run.refresh_from_db()
+    assert run.status == "completed"
+
+
+def test_a_page_is_not_set_aside_while_a_living_process_owes_it_an_attempt(waiting, settings, monkeypatch):
+    _, pages = waiting
+    settings.ETL_RETRY_ATTEMPTS = 1
+    RawPayload.objects.filter(pk=pages[0]).update(attempts=1)
+    monkeypatch.setattr(attempts.time, "sleep", lambda _: attempts.give_back([pages[0]]))
+    assert normalizing.normalize(pages[0])
+    assert RawPayload.objects.get(pk=pages[0]).state == "normalized"
+
+
+def test_an_outage_among_pages_that_go_in_one_by_one_is_no_attempt_at_those_behind(waiting, monkeypatch):
+    _, pages = waiting
+
+    def spoilt_and_away(payloads):
+        if len(payloads) > 1:
+            raise ZeroDivisionError("a bug")
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(normalizing, "commit_pages", spoilt_and_away)
+    with pytest.raises(OperationalError):
+        normalizing.normalize(pages[0])
+    assert not RawPayload.objects.exclude(attempts=0).exists()

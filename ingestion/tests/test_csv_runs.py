@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -182,3 +183,78 @@ def test_a_pair_in_doubt_is_decided_when_a_sweep_brings_the_price_that_tells(ing
     assert (ingest("csv").status, Candidate.objects.count()) == ("completed", 0)
     joined = Asset.objects.get()
     assert (joined.slug, joined.agreement) == ("acehigh", "agree")
+
+
+def write(path: Path, *numbers: int, day: int = 20) -> None:
+    path.write_text(HEADER + "".join(row(number, time=f"2026-11-{day:02}T00:00:00Z") for number in numbers))
+
+
+def missed() -> dict[str, int]:
+    """How many sweeps missed the coin of each symbol that is missed."""
+    return dict(Listing.objects.filter(missed_sweeps__gt=0).values_list("symbol", "missed_sweeps"))
+
+
+def test_a_file_that_is_gone_from_a_pattern_takes_its_coins_along(ingest, tmp_path, settings):
+    settings.CSV_SOURCE_PATH = str(tmp_path / "*.csv")
+    write(tmp_path / "a.csv", 1, 2, 3)
+    write(tmp_path / "b.csv", 3, 4, 5)
+    assert ingest("csv").processed == 6
+    (tmp_path / "b.csv").unlink()
+    for sweeps in (1, 2, 3):
+        run = ingest("csv")
+        assert (run.status, run.pages, run.processed, run.unchanged) == ("completed", 0, 3, 3)
+        assert missed() == {"C4": sweeps, "C5": sweeps}
+    assert Listing.objects.filter(delisted_at__isnull=False).count() == 2
+    assert list(RawPayload.objects.filter(superseded=True).values_list("meta__file", flat=True)) == [
+        str(tmp_path / "b.csv")
+    ]
+    write(tmp_path / "b.csv", 3, 4, 5)
+    assert (ingest("csv").processed, missed()) == (3, {})
+
+
+def test_a_file_named_in_the_place_of_another_takes_its_place(ingest, tmp_path, settings):
+    write(tmp_path / "a.csv", 1, 2, 3)
+    write(tmp_path / "b.csv", 4, 5)
+    settings.CSV_SOURCE_PATH = str(tmp_path / "a.csv")
+    ingest("csv")
+    settings.CSV_SOURCE_PATH = str(tmp_path / "b.csv")
+    ingest("csv")
+    assert (ingest("csv").processed, missed()) == (2, {"C1": 2, "C2": 2, "C3": 2})
+
+
+def test_an_export_under_a_new_name_each_day_is_one_sweep_a_day(ingest, tmp_path, settings):
+    settings.CSV_SOURCE_PATH = str(tmp_path / "*.csv")
+    for day in range(1, 5):
+        for old in tmp_path.glob("*.csv"):
+            old.unlink()
+        write(tmp_path / f"prices-{day}.csv", *([1, 2, 3] if day == 1 else [1, 2]), day=day)
+        assert ingest("csv").status == "completed"
+    assert Listing.objects.get(delisted_at__isnull=False).symbol == "C3"
+
+
+def test_a_path_with_no_file_is_an_error_that_says_nothing_about_a_coin(ingest, tmp_path, settings):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    settings.CSV_SOURCE_PATH = pattern = str(folder / "*.csv")
+    write(folder / "a.csv", 1, 2, 3)
+    ingest("csv")
+    folder.rename(tmp_path / "away")
+    for path in (pattern, str(tmp_path / "none.csv")) * 2:
+        settings.CSV_SOURCE_PATH = path
+        assert ingest("csv").status == "failed"
+    (tmp_path / "away").rename(folder)
+    settings.CSV_SOURCE_PATH = pattern
+    run = ingest("csv")
+    assert (run.status, run.pages, run.unchanged, missed()) == ("completed", 0, 3, {})
+
+
+def test_a_file_that_goes_in_mid_sweep_loses_no_page_of_the_others(ingest, tmp_path, settings):
+    settings.CSV_SOURCE_PATH, settings.ETL_BATCH_SIZE = str(tmp_path / "*.csv"), 2
+    write(tmp_path / "a.csv", 1, 2)
+    write(tmp_path / "b.csv", 3, 4, 5, 6)
+    settings.FAIL_AFTER_N_RECORDS = 4
+    assert ingest("csv").status == "failed"
+    (tmp_path / "a.csv").unlink()
+    settings.FAIL_AFTER_N_RECORDS = None
+    assert (ingest("csv").status, missed()) == ("completed", {"C1": 1, "C2": 1})
+    assert Quote.objects.count() == 6

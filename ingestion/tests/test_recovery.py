@@ -20,7 +20,7 @@ from assets.models import Asset, Quote, Source
 from assets.tests.factories import load, record
 from cryptoetl.demo import Fault
 from cryptoetl.local.throwaway import Throwaway
-from ingestion import lease, normalizing, pipeline, reconciling, replaying, runs, tasks
+from ingestion import attempts, lease, normalizing, pipeline, reconciling, replaying, runs, tasks
 from ingestion.errors import Refused, Unavailable
 from ingestion.models import Checkpoint, RawPayload, Run
 from ingestion.tests.conftest import COINS, PAGES, run_to_end
@@ -174,7 +174,8 @@ def test_a_holder_that_lost_its_lease_says_nothing_of_the_run(market, trouble: E
     assert (run.status, run.fetched_at, run.error, run.retries, run.strikes) == ("running", None, "", 0, 0)
 
 
-def test_a_page_that_kills_its_worker_is_set_aside_and_stops_nothing_else(market, settings):
+def test_a_page_that_kills_its_worker_is_set_aside_and_stops_nothing_else(market, settings, monkeypatch):
+    monkeypatch.setattr(attempts, "GRACE", 0.0)
     poison = {}
 
     def normalize(page_id: int) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import F
 from django.db.models.functions import Now
 
 from assets import candles, store
 from assets.models import DayCandle, HourCandle, PricePoint
 from cryptoetl.demo import Fault
 from ingestion import retention
-from ingestion.models import RawBody, RawPayload, Reject
+from ingestion.models import Checkpoint, RawBody, RawPayload, Reject
 
 LONG_AGO = timedelta(days=40)
 POINTS = "assets_price_point"
@@ -114,3 +117,83 @@ def test_whole_months_of_price_points_are_dropped_and_one_that_is_not_over_stays
     assert PricePoint.objects.count() == points
     assert HourCandle.objects.count() == hours, "candles of an hour go with their points"
     assert DayCandle.objects.count() == 2 * days, "candles of a day stay"
+
+
+def test_of_a_record_that_can_never_be_read_only_the_newest_page_is_held(ingest, tmp_path, settings):
+    path = tmp_path / "coins.csv"
+    settings.CSV_SOURCE_PATH = str(path)
+    for hour in range(6):
+        time = f"2026-11-19T{hour:02}:00:00Z"
+        rows = (f"a,A,A,1,{time}", f"b,B,B,1{hour} euro,{time}", f",,,1{hour},{time}", f"a,A,A,{hour} euro,{time}")
+        path.write_text("".join(f"{line}\n" for line in ("id,symbol,name,price_usd,observed_at", *rows)))
+        assert ingest("csv", full=True).rejected == 3
+    assert Reject.objects.count() == 18
+    RawPayload.objects.update(received_at=Now() - LONG_AGO)
+    assert retention.prune().pages == 4
+    assert RawPayload.objects.count() == 2, "of the latest two sweeps"
+    newest = RawPayload.objects.latest("pk")
+    assert Reject.objects.filter(payload=newest, state="open").count() == 3
+    Checkpoint.objects.update(sweep=F("sweep") + 5)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE assets_quote SET page_id = 0")
+    assert retention.prune().pages == 1
+    assert RawPayload.objects.get() == newest
+    Reject.objects.update(state=Reject.State.DISCARDED)
+    assert retention.prune().pages == 1
+
+
+def test_a_month_that_was_dropped_does_not_come_back_for_what_is_unchanged(ingest, tmp_path, settings):
+    path = tmp_path / "coins.csv"
+    settings.CSV_SOURCE_PATH, settings.HISTORY_RETENTION_DAYS = str(path), 60
+    month, now = "assets_price_point_2020_01", datetime.now(UTC)
+    for price in (1, 2):
+        path.write_text(f"id,price_usd,observed_at\nold,1,2020-01-05\nnew,{price},{now:%Y-%m-%dT%H:%M:%SZ}\n")
+        assert ingest("csv").status == "completed"
+        assert (month in months()) == (price == 1)
+        retention.prune()
+        assert month not in months()
+    path.write_text(f"id,price_usd,observed_at\nold,3,2020-01-06\nnew,2,{now:%Y-%m-%dT%H:%M:%SZ}\n")
+    assert (ingest("csv").updated, month in months()) == (1, True), "this is news"
+    assert retention.prune().partitions == (month,)
+
+
+def test_a_body_that_is_being_stored_again_is_left_and_nobody_waits(ingest, tmp_path, settings):
+    path = tmp_path / "coins.csv"
+    settings.CSV_SOURCE_PATH = str(path)
+    path.write_text("id,price_usd\nold,1\n")
+    page = ingest("csv").payloads.get()
+    again, gone = (RawBody.objects.create(sha256=mark * 32, encoding="utf-8", size=1) for mark in (b"x", b"y"))
+    RawBody.objects.update(stored_at=Now() - LONG_AGO)
+    page.pk, page.number, page.body = None, 2, again
+    page._state.adding = True
+    stored, looked = threading.Event(), threading.Event()
+
+    def store_again() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT FROM ingestion_rawbody WHERE sha256 = %s FOR KEY SHARE", [again.pk])  # as STORE does
+            page.save()
+            stored.set()
+            assert looked.wait(10)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as other:
+        storing = other.submit(store_again)
+        assert stored.wait(10)
+        assert retention.drop_bodies() == 1
+        looked.set()
+        storing.result()
+    assert RawBody.objects.filter(pk=again.pk).exists()
+    assert not RawBody.objects.filter(pk=gone.pk).exists()
+
+
+def test_a_worker_whose_clock_is_ahead_drops_nothing(ingest, provider, monkeypatch):
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(days=10_000)
+
+    for _ in range(4):
+        ingest("coingecko")
+        provider.change_prices()
+    monkeypatch.setattr(retention, "datetime", Ahead)
+    assert retention.prune() == retention.Pruned(0, 0, ())

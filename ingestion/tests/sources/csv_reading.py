@@ -42,7 +42,8 @@ class Sweep:
 
 
 def pages_of(path: Path | str, cursor: str | None = None, batch_size: int = 1000) -> Iterator[Page]:
-    return SOURCE.fetch(NoHttp(), cursor, Options(path=str(path), batch_size=batch_size))
+    said = SOURCE.fetch(NoHttp(), cursor, Options(path=str(path), batch_size=batch_size))
+    return (page for page in said if isinstance(page, Page))
 
 
 def items_of(page: Page) -> list[Item]:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from ingestion.errors import Malformed
+from ingestion.source import Gone, Options, Page
 from ingestion.sources.csv_cursor import rows_behind
 from ingestion.sources.csv_file import SOURCE
-from ingestion.tests.sources.csv_reading import HEADER, Sweep, coin_rows, items_of, pages_of, sweep, write_large
+from ingestion.tests.sources.csv_reading import HEADER, NoHttp, Sweep, coin_rows, items_of, pages_of, sweep, write_large
 
 
 @pytest.fixture
@@ -237,3 +238,19 @@ def test_a_packed_file_is_unpacked_and_goes_on_too(tmp_path: Path) -> None:
     assert list(pages_of(path, first.cursor)) == []
     path.write_bytes(gzip.compress((HEADER + coin_rows(1, 7)).encode()))
     assert symbols(sweep(path, first.cursor)) == ["C6", "C7"]
+
+
+def test_a_file_that_is_gone_is_given_up_and_no_row_of_the_others_is_skipped(tmp_path: Path) -> None:
+    for name, first in (("a.csv", 1), ("b.csv", 11)):
+        (tmp_path / name).write_text(HEADER + coin_rows(first, first + 4))
+    pattern = str(tmp_path / "*.csv")
+    end = sweep(pattern).cursor
+    (tmp_path / "a.csv").unlink()
+    with (tmp_path / "b.csv").open("a") as more:
+        more.write(coin_rows(16, 19))
+    said = list(SOURCE.fetch(NoHttp(), end, Options(path=pattern, batch_size=2)))
+    assert [type(one) for one in said] == [Page, Gone, Page]
+    gone = said[1]
+    assert isinstance(gone, Gone)
+    assert gone.files == (str(tmp_path / "a.csv"),)
+    assert symbols(sweep(pattern, gone.cursor)) == ["C18", "C19"]
