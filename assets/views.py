@@ -93,7 +93,7 @@ class Data(ListReading):
         kind = request.accepted_renderer.format
         if kind in ("csv", "ndjson", "parquet"):
             return self.exported(request, kind, asked, Wanted(table, found, asked["fields"]))
-        here = place(asked, "rank" if as_of is None else "id")
+        here = place(asked, "rank" if as_of is None else "id", self.tag)
         if here.kind == "changes" and as_of is not None:
             raise Invalid({"as_of": "never changes: there is nothing to resume"})
         rows = selectors.data_page(here, found, selectors.facts_of(table, asked, found), table, asked["fields"])
@@ -105,7 +105,7 @@ class Data(ListReading):
 
     def exported(self, request: Request, kind: str, asked: Asked, wanted: Wanted) -> StreamingHttpResponse:
         """The whole filtered list, by id unless another order is asked for."""
-        here = place(asked, "id")
+        here = place(asked, "id", self.tag)
         content: Any = [] if request.method == "HEAD" else stream(kind, wanted, here.field, here.descending)
         return as_file(request, content, "data")
 
@@ -146,7 +146,7 @@ class Assets(ListReading):
     def get(self, request: Request) -> HttpResponse:
         asked = self.asked(request)
         as_of = past(asked)
-        here = place(asked, "rank")
+        here = place(asked, "rank", self.tag)
         found = filters.conditions(asked, ASSET_FILTERS, ASSETS)
         if as_of is not None:
             if here.field not in unified.KEPT:

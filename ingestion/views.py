@@ -70,7 +70,7 @@ class Paged(Reading):
     tag = "stats"
 
     def paged(self, request: Request, asked: Asked, found: Any, serializer: Any) -> HttpResponse:
-        here = place(asked, "id")
+        here = place(asked, "id", self.tag)
         rows, more = selectors.sliced(found, here)
         page, following, before = neighbours(request, asked, here, more, None)
         content = {

@@ -157,7 +157,7 @@ def test_a_cursor_of_before_the_restore_is_refused(client, settings):
     from assets.pagination import RESUMING, After, seal
 
     coins("coingecko", 1)
-    scope = b'[".",[]]'
+    scope = b'["data",".",[]]'
     cursor = RESUMING + seal(After(str(2**62), 0), scope)
     answer = client.get(f"/data?cursor={cursor}")
     assert answer.status_code == 400 and "restored" in answer.json()["error"]["fields"]["cursor"]

@@ -93,6 +93,19 @@ def test_a_cursor_is_good_for_its_walk_alone(client):
         assert list(answer.json()["error"]["fields"]) == ["cursor"]
 
 
+@pytest.mark.parametrize("query", ["", "&ordering=price_usd"])
+def test_a_cursor_is_good_for_its_list_alone(client, query):
+    coins("coingecko", 4)
+    for path, other in (("/data", "/assets"), ("/assets", "/data")):
+        page = client.get(f"{path}?cursor=&page_size=2{query}").json()
+        for address in (page["next"], page.get("resume")):
+            if address:
+                assert client.get(address).status_code == 200
+                answer = client.get(address.replace(path, other))
+                assert answer.status_code == 400, address
+                assert list(answer.json()["error"]["fields"]) == ["cursor"]
+
+
 def test_the_cost_of_a_page_does_not_grow_with_its_depth(client):
     """The bound on the first column is in the index condition: no row before the cursor is read."""
     from django.db import connection
