@@ -106,6 +106,8 @@ class Data(ListReading):
     def exported(self, request: Request, kind: str, asked: Asked, wanted: Wanted) -> StreamingHttpResponse:
         """The whole filtered list, by id unless another order is asked for."""
         here = place(asked, "id", self.tag)
+        if here.kind == "changes":
+            raise Invalid({"cursor": "resumes a walk, which comes in pages: leave out `format`, or ask for it as json"})
         content: Any = [] if request.method == "HEAD" else stream(kind, wanted, here.field, here.descending)
         return as_file(request, content, "data")
 

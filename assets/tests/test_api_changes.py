@@ -171,6 +171,15 @@ def test_resuming_has_no_order_of_its_own_and_its_filter_alone(client):
         assert answer.status_code == 400, wrong
 
 
+@pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet"])
+def test_what_has_changed_comes_in_pages_and_is_no_file(client, kind):
+    coins("coingecko", 2)
+    _, resume = rows_of(client, "/data?cursor=")
+    answer = client.get(f"{resume}&format={kind}")
+    assert answer.status_code == 400
+    assert list(answer.json()["error"]["fields"]) == ["cursor"]
+
+
 def test_the_changes_are_found_in_an_index(client):
     from assets.pagination import After, Place
     from assets.seeking import page_of
