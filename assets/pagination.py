@@ -93,6 +93,8 @@ def place(asked: Asked, default_ordering: str, of: str) -> Place:
     mixed = [name for name in ("page", "page_size") if asked.given(name)] if by_offset else []
     if walking:
         mixed = [name for name in ("page", "offset") if asked.given(name)]
+    if walking and not mixed and asked.given("limit") and asked.given("page_size"):
+        raise Invalid({"page_size": "can't be used together with limit"})
     if mixed:
         other = "cursor" if walking else "limit and offset"
         raise Invalid(dict.fromkeys(mixed, f"can't be used together with {other}"))

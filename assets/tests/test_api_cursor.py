@@ -65,6 +65,13 @@ def test_filters_and_sizes_go_with_the_walk(client):
     assert len(client.get(bigger).json()["data"]) == 7
 
 
+def test_a_walk_has_one_size(client):
+    for query in ("cursor=&limit=2&page_size=3", "limit=2&page_size=3"):
+        answer = client.get(f"/data?{query}")
+        assert answer.status_code == 400
+        assert list(answer.json()["error"]["fields"]) == ["page_size"]
+
+
 def test_a_walk_counts_once(client, django_assert_num_queries):
     coins("coingecko", 12)
     page = client.get("/data?cursor=&page_size=5").json()
