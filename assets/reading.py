@@ -49,6 +49,17 @@ class Negotiation(DefaultContentNegotiation):
         raise Invalid({"format": "must be one of " + ", ".join(str(renderer.format) for renderer in renderers)})
 
 
+class ErrorsInJson:
+    """What can only be shown as itself: what goes wrong, and what it is (OPTIONS), is said as everywhere else."""
+
+    errors_in_json = True
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if getattr(response, "exception", False) or request.method == "OPTIONS":
+            request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
+        return super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
+
+
 class Reading(APIView):
     """A view that only reads."""
 

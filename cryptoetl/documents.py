@@ -7,8 +7,7 @@ from typing import Any
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer2
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 
-from assets.reading import Negotiation
-from assets.renderers import JSONRenderer
+from assets.reading import ErrorsInJson, Negotiation
 
 
 class Json(OpenApiJsonRenderer2):
@@ -26,15 +25,6 @@ class SchemaDocument(SpectacularAPIView):
     renderer_classes = [Json, OpenApiJsonRenderer, Yaml]  # noqa: RUF012
     authentication_classes = ()
     content_negotiation_class = Negotiation
-
-
-class ErrorsInJson:
-    """A page that can only be shown as itself; what goes wrong is said as everywhere else."""
-
-    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
-        if getattr(response, "exception", False):
-            request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
-        return super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
 
 
 class Swagger(ErrorsInJson, SpectacularSwaggerSplitView):

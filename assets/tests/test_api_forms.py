@@ -121,6 +121,13 @@ def test_head_and_options(client):
     assert options.status_code == 200 and options.json()["name"] == "Rows of every source"
 
 
+@pytest.mark.parametrize("path", ["/docs", "/docs/", "/redoc", "/redoc/"])
+def test_options_of_a_document_are_told_as_elsewhere(client, path):
+    options = client.options(path, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert options.status_code == 200 and "name" in options.json()
+    assert client.options("/docs?script=").status_code == 200
+
+
 def test_a_host_that_is_not_ours_is_400(client, settings):
     settings.ALLOWED_HOSTS = ["localhost"]
     answer = client.get("/data", headers={"Host": "evil.example"})
