@@ -18,7 +18,7 @@ class Yaml(OpenApiYamlRenderer2):
     format = "yaml"
 
 
-class SchemaDocument(SpectacularAPIView):
+class SchemaDocument(ErrorsInJson, SpectacularAPIView):
     """OpenAPI 3, as JSON unless YAML is asked for."""
 
     scope = None

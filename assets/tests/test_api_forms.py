@@ -102,8 +102,7 @@ def test_an_unknown_address_is_404(client, debug):
 def test_only_reading_is_possible(client, path, method):
     answer = getattr(client, method)(path)
     assert answer.status_code == 405 and "GET" in answer["Allow"]
-    if path != "/metrics":
-        error(answer, 405, "method_not_allowed")
+    error(answer, 405, "method_not_allowed")
 
 
 def test_a_form_that_is_not_there_is_406(client):
@@ -111,6 +110,13 @@ def test_a_form_that_is_not_there_is_406(client):
     error(client.get("/assets", headers={"Accept": "text/csv"}), 406, "not_acceptable")
     error(client.get("/docs", headers={"Accept": "application/json"}), 406, "not_acceptable")
     assert client.get("/data", headers={"Accept": "nonsense"}).status_code in (200, 406)
+
+
+def test_what_is_no_json_has_its_errors_in_the_one_shape(client):
+    error(client.get("/metrics?x=1"), 400, "invalid")
+    error(client.get("/metrics", headers={"Accept": "application/json"}), 406, "not_acceptable")
+    error(client.post("/schema?format=yaml"), 405, "method_not_allowed")
+    assert client.post("/schema?format=yaml")["Content-Type"] == "application/json"
 
 
 def test_head_and_options(client):
