@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import msgspec
 from django.http import HttpResponse
+from gunicorn.http.errors import ParseException
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
@@ -120,9 +121,7 @@ class RunCancel(Operating):
 
 def start_of(request: Request) -> Start:
     """The body, JSON or empty. Raises Invalid with what can't be used."""
-    if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
-        raise Invalid({"body": f"must have at most {LARGEST_BODY:,} bytes"})
-    body = request._request.body
+    body = body_of(request)
     if not body.strip():
         return Start()
     kind = request._request.content_type
@@ -138,6 +137,23 @@ def start_of(request: Request) -> Start:
         raise Invalid({field[1] if field else "body": AT.sub("", said)[:200]}) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise Invalid({"body": "must be JSON"}) from None
+
+
+def body_of(request: Request) -> bytes:
+    """The body, whether its length was said before or it comes in chunks. Raises Invalid."""
+    try:
+        if request.META.get("HTTP_TRANSFER_ENCODING"):
+            # Django takes a body whose length nobody says for none.
+            body: bytes = request.META["wsgi.input"].read(LARGEST_BODY + 1)
+        elif int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
+            raise Invalid({"body": f"must have at most {LARGEST_BODY:,} bytes"})
+        else:
+            body = request._request.body
+    except (OSError, ParseException):
+        raise Invalid({"body": "breaks off, or its chunks can't be read"}) from None
+    if len(body) > LARGEST_BODY:
+        raise Invalid({"body": f"must have at most {LARGEST_BODY:,} bytes"})
+    return body
 
 
 def request_key_of(request: Request) -> str | None:
