@@ -20,7 +20,7 @@ from assets.pagination import Place
 from assets.pricing import COLUMNS, TYPES, database_time, priced, quotes_sql
 from assets.seeking import DEEP
 from assets.selectors import Facts, Rows, epoch, fetch
-from assets.tables import ASSETS, DATA, QUOTES_THEN, Condition, Table, data_table, iso, literal
+from assets.tables import ASSETS, DATA, QUOTES_THEN, Condition, Table, data_table, delisted_then, iso, literal
 
 
 def quoted(data: Table) -> str:
@@ -131,8 +131,7 @@ def reckoned(asset_ids: Sequence[int], wanted: Wanted) -> dict[int, str]:
     if wanted.as_of is None:
         figures = priced(asset_ids, database_time())
     else:
-        then = literal(wanted.as_of)
-        quotes = quotes_sql(QUOTES_THEN.format(time=then), f"(listing.delisted_at <= {then}) IS TRUE")
+        quotes = quotes_sql(QUOTES_THEN.format(time=literal(wanted.as_of)), delisted_then(wanted.as_of, "listing"))
         figures = priced(asset_ids, wanted.as_of, quotes)
     if not figures:
         return {}

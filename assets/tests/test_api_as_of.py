@@ -67,6 +67,28 @@ def test_freshness_and_delisting_are_those_of_then(client):
     assert ask(client, "/data", at(1), "stale=true") == [] and len(ask(client, "/data", at(601), "delisted=true")) == 1
 
 
+def test_one_that_came_back_was_delisted_then(client):
+    bitcoin()
+    listing = Listing.objects.get(source_asset_id="bitcoin")
+    for minute, kind in ((3, "delisted"), (6, "relisted"), (20, "stale"), (30, "delisted"), (30, "relisted")):
+        listing.events.create(kind=kind, at=at(minute))
+    other = Listing.objects.get(source_asset_id="btc-bitcoin")
+    other.events.create(kind="delisted", at=at(3.5))
+    Listing.objects.filter(pk=other.pk).update(delisted_at=at(3.5), missed_sweeps=3)
+    seen = {
+        minute: [row["delisted"] for row in ask(client, "/data", at(minute), "ordering=id")]
+        for minute in (1, 3, 5, 6, 25, 31)
+    }
+    gone, here = [True, True], [False, True]
+    assert seen == {1: [False], 3: [True, False], 5: gone, 6: here, 25: here, 31: here}
+    assert [row["source"] for row in ask(client, "/data", at(3), "delisted=true")] == ["coingecko"]
+    assert [row["source"] for row in ask(client, "/data", at(6), "delisted=false")] == ["coingecko"]
+    (asset,) = ask(client, "/assets", at(3))
+    assert asset["price_usd"] == 102
+    assert [(one["source"], one["reason"][:8]) for one in asset["consensus"]["left_out"]] == [("coingecko", "delisted")]
+    assert [quote["delisted"] for quote in asset["quotes"]] == [True, False]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_filters_orders_walks_and_files_of_then(client):
     coins("coingecko", 5, at=at(0))
