@@ -273,8 +273,8 @@ def so_far(asked: Window, now: datetime) -> datetime:
 
 def nothing_in(asked: Window, now: datetime) -> list[dict[str, Any]]:
     """The gap of a window in which no source, or not the one asked for, has a point."""
-    end = so_far(asked, now)
-    return [{"from": asked.begin, "to": end, "source": asked.source and source_label(asked.source)}] if asked.begin < end else []
+    gap = {"from": asked.begin, "to": so_far(asked, now), "source": asked.source and source_label(asked.source)}
+    return [gap] if gap["from"] < gap["to"] else []
 
 
 def after_epoch(seconds: int) -> datetime:

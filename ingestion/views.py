@@ -264,10 +264,8 @@ class Anomalies(Reading):
         runs = anomalies.ran(asked["source"])
         odd = anomalies.unusual_runs(runs)
         shown = [run for run in runs if run.run_id in odd and (not asked["since"] or run.finished_at >= asked["since"])]
-        prices = [
-            price
-            for price in anomalies.unusual_prices()
-            if asked["source"] is None or price.get("source") == asked["source"]
-        ]
-        data = {"runs": performance.over_time(shown, odd)[::-1], "prices": prices}
+        data = {
+            "runs": performance.over_time(shown, odd)[::-1],
+            "prices": anomalies.unusual_prices(asked["source"]),
+        }
         return self.answer(request, {"data": data})
