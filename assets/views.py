@@ -56,7 +56,9 @@ class ListReading(Reading):
             "previous": before,
             **more,
         }
-        rest = to_json([total, page, here.size, following, before, {**more, "resume": None}])
+        # Where a walk goes on, without the transactions under way when it began: they move with any write anywhere.
+        goes_on = [rows.last.value, rows.last.key] if here.walking and following and rows.last else following
+        rest = to_json([total, page, here.size, goes_on, before, {**more, "resume": None}])
         return self.conditional(request, content, [rows.text, rest], rows.modified, rows.due)
 
 

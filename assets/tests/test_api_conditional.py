@@ -58,6 +58,19 @@ def test_the_tag_changes_with_the_data_alone(client, path):
     assert changes(client, path) not in (before, after)
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["/data", "/assets"])
+def test_the_tag_of_a_walk_stays_whatever_is_written_elsewhere(client, path):
+    coins("coingecko", 4)
+    walk = f"{path}?cursor=&fields=symbol,price_usd&page_size=2"
+    before, page = changes(client, walk), client.get(walk).json()
+    load("coingecko", record("coin-0004", "C0004", "Coin 0004", price_usd="9", rank=4))
+    assert client.get(walk).json()["next"] != page["next"], "a later walk"
+    assert changes(client, walk) == before
+    load("coingecko", record("coin-0002", "C0002", "Coin 0002", price_usd="9", rank=2))
+    assert changes(client, walk) != before
+
+
 @pytest.mark.parametrize("path", ["/data", "/assets"])
 def test_the_passing_of_freshness_changes_the_tag_without_a_write(client, path):
     coins("coingecko", 3)
