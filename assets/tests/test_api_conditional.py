@@ -118,6 +118,36 @@ def test_zstd_for_who_takes_it(client):
     assert "Content-Encoding" not in client.get("/data?page=9", headers={"Accept-Encoding": "zstd"})
 
 
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("GZIP", "gzip"),
+        ("br, Gzip ; q=0.5", "gzip"),
+        ("gzip;q=0.001", "gzip"),
+        ("gzip;q=0", None),
+        ("gzip; Q=0.000, br", None),
+        ("zstd;q=0, gzip ;q = 0.", None),
+        ("not-gzip", None),
+        ("x-gzip", None),
+        ("", None),
+    ],
+)
+def test_packed_is_what_the_client_names_and_wants(client, accepted, encoding):
+    coins("coingecko", 50)
+    answer = client.get("/data", headers={"Accept-Encoding": accepted})
+    assert answer.get("Content-Encoding") == encoding
+    assert b'"total":50' in (gzip.decompress(answer.content) if encoding else answer.content)
+
+
+@pytest.mark.parametrize("path", ["/data", "/assets", "/data/summary", "/assets/coin-0001", "/data?symbol=none"])
+def test_an_unchanged_answer_varies_as_the_changed_one_does(client, path):
+    coins("coingecko", 50)
+    whole = client.get(path)
+    unchanged = client.get(path, headers={"If-None-Match": whole["ETag"]})
+    assert unchanged.status_code == 304
+    assert {*unchanged["Vary"].split(", ")} == {*whole["Vary"].split(", ")} == {"Accept", "Accept-Encoding"}
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("kind", "encoding"), [("csv", "zstd"), ("csv", "gzip"), ("parquet", "")])
 def test_a_stream_is_packed_as_it_comes(client, kind, encoding):
