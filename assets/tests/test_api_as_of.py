@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -65,6 +66,14 @@ def test_freshness_and_delisting_are_those_of_then(client):
     early, late = ask(client, "/data", at(1)), ask(client, "/data", at(601))
     assert [(row["is_stale"], row["delisted"]) for row in early + late] == [(False, False), (True, True)]
     assert ask(client, "/data", at(1), "stale=true") == [] and len(ask(client, "/data", at(601), "delisted=true")) == 1
+
+
+def test_the_answer_says_when_it_was_last_modified(client):
+    bitcoin()
+    for path in ("/data", "/assets"):
+        answer = client.get(f"{path}?as_of={quote(at(5).isoformat())}")
+        assert parsedate_to_datetime(answer["Last-Modified"]) >= at(4), path
+    assert "Last-Modified" not in client.get(f"/assets?as_of={quote(at(-5).isoformat())}"), "there is nothing"
 
 
 def test_one_that_came_back_was_delisted_then(client):
