@@ -15,7 +15,7 @@ from django.http import HttpResponse
 from django.urls import path
 from django.urls.resolvers import URLPattern
 from django.utils.http import http_date, parse_etags
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import APIException, NotFound, Throttled
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -80,6 +80,16 @@ class Reading(APIView):
         with reading(self.scope != "operate"):
             response = super().dispatch(request, *args, **kwargs)
             return response.render() if isinstance(response, Response) else response
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """What is refused before the caller is counted counts all the same."""
+        try:
+            super().initial(request, *args, **kwargs)
+        except Throttled:
+            raise
+        except APIException:
+            self.check_throttles(request)
+            raise
 
     def get_view_name(self) -> str:
         return self.summary or str(super().get_view_name())
