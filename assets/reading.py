@@ -72,6 +72,8 @@ class Reading(APIView):
     examples: ClassVar[Mapping[str, Any]] = {}
     #: What people call it; the class's name, when it says nothing.
     summary: str = ""
+    #: Whether it answers with validators (see `conditional`).
+    is_conditional = False
     #: Where in the answer the rows are that its page shows as a table.
     rows_at: tuple[str, ...] = ("data",)
 

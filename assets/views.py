@@ -41,6 +41,7 @@ from assets.tables import ASSETS, DATA, Table, data_table
 class ListReading(Reading):
     """A list of rows: page, total, neighbours, validators."""
 
+    is_conditional = True
     table: ClassVar[Table]
 
     def listed(
@@ -121,6 +122,7 @@ class Data(ListReading):
 class DataSummary(Reading):
     """How much there is, how new it is, and what it is worth: in all, and by source."""
 
+    is_conditional = True
     tag = "data"
     summary = "Summary"
     serializer_class = SummarySerializer
@@ -179,6 +181,7 @@ class OfAsset(Reading):
     """An address below one asset: a source's own id, or a former one, leads to the present one."""
 
     tag = "assets"
+    is_conditional = True
     leads_elsewhere = True
     path_parameters: ClassVar = {"asset_id": "The asset's id, as /assets shows it; `source:id` leads to it."}
 

@@ -44,3 +44,13 @@ class Redoc(ErrorsInJson, SpectacularRedocView):
 def once_each(endpoints: list[Any], **_: Any) -> list[Any]:
     """The addresses for the document: the one without a slash at its end stands for both."""
     return [endpoint for endpoint in endpoints if endpoint[0] == "/" or not endpoint[0].endswith("/")]
+
+
+def empty_cursors(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """An empty `cursor` begins a walk."""
+    for item in result["paths"].values():
+        for operation in item.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] == "cursor":
+                    parameter["allowEmptyValue"] = True
+    return result

@@ -65,7 +65,10 @@ class SourceRuns(Operating):
     summary = "Run a source now"
     path_parameters: ClassVar = {"slug": "The source's slug."}
     header_parameters: ClassVar = {
-        IDEMPOTENCY_KEY: "Any text of at most 200 characters: sent again, it gives the same run."
+        IDEMPOTENCY_KEY: (
+            "1 to 200 printable characters of ASCII without spaces: sent again, it gives the same run.",
+            {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]{1,200}$"},
+        )
     }
     body_serializer = StartSerializer
     answers = (
@@ -162,7 +165,7 @@ def request_key_of(request: Request) -> str | None:
     if sent is None:
         return None
     if not SANE.fullmatch(sent):
-        raise Invalid({IDEMPOTENCY_KEY: "must be 1 to 200 printable characters without spaces"})
+        raise Invalid({IDEMPOTENCY_KEY: "must be 1 to 200 printable characters of ASCII without spaces"})
     return f"{request.auth.pk}:{sent}"
 
 

@@ -47,6 +47,7 @@ LATEST = 10
 class DataRow(Reading):
     """One row of /data, with its provenance: the run, the raw payload, the place in it, the very record as received."""
 
+    is_conditional = True
     tag = "data"
     summary = "One row with its provenance"
     path_parameters: ClassVar = {"id": "The row's number, as /data shows it."}

@@ -15,7 +15,6 @@ from cryptoetl.models import ApiKey
 from ingestion.management.sentences import SentenceCommand, time_to_come, whole
 from ingestion.management.terminal import moment, table
 
-
 #: What of the command a field of the key is.
 ARGUMENTS = {"name": "NAME", "per_minute": "--limit", "expires_at": "--expires"}
 
@@ -31,7 +30,9 @@ class Command(SentenceCommand):
         make.add_argument("name", metavar="NAME", help="whose it is, and what for")
         make.add_argument("--operate", action="store_true", help="it may start and cancel runs, too")
         make.add_argument("--limit", metavar="N", help="requests a minute at most; without it: API_KEY_LIMIT")
-        make.add_argument("--expires", metavar="TIME", help="not valid from then on (2027-01-01, or in 7d); without it: never")
+        make.add_argument(
+            "--expires", metavar="TIME", help="not valid from then on (2027-01-01, or in 7d); without it: never"
+        )
         actions.add_parser("list", help="every key, without the key itself")
         revoke = actions.add_parser("revoke", help="these are not valid any more")
         revoke.add_argument("ids", metavar="ID", nargs="+", help="the key's number, as `list` shows it")
