@@ -98,7 +98,9 @@ class Reading(APIView):
 
     def asked(self, request: Request) -> Asked:
         """The caller's parameters. Raises Invalid."""
-        return read(request.META.get("QUERY_STRING", "").encode("latin-1", "replace"), self.parameters)
+        query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
+        # A browser sends what was left empty in the form, too.
+        return read(filled_in(query) if request.accepted_renderer.format == "html" else query, self.parameters)
 
     def answer(self, request: Request, content: Mapping[str, Any], status: int = 200) -> HttpResponse:
         """The envelope: who asked, how long it took, and the content."""
@@ -142,6 +144,11 @@ class Reading(APIView):
         if modified is not None:
             response["Last-Modified"] = http_date(modified.timestamp())
         return response
+
+
+def filled_in(query: bytes) -> bytes:
+    """The query without empty values; an empty cursor begins a walk."""
+    return b"&".join(part for part in query.split(b"&") if not part.endswith(b"=") or part == b"cursor=")
 
 
 class Nowhere(Reading):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.db import OperationalError
 from django.test import override_settings
@@ -64,6 +66,27 @@ def test_a_page_shows_rows_ways_to_order_a_form_and_the_next_page(client):
         assert f"format={form}" in page
     assert client.get("/data?format=html")["Content-Type"].startswith("text/html")
     assert client.get("/data?format=json", headers=BROWSER)["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", ["/data", "/assets", "/stats/runs", "/assets/coin-0001/history"])
+def test_a_form_that_is_sent_as_it_is_asks_for_what_is_filled_in(client, path):
+    """As a browser does without the page's script."""
+    coins("coingecko", 3)
+    page = client.get(path, headers=BROWSER).content.decode()
+    names = set(re.findall(r'<(?:input|select) name="(\w+)"', page))
+    assert len(names) > 3
+    query = "&".join(f"{name}=" for name in sorted(names))
+    answer = client.get(f"{path}?{query}", headers=BROWSER)
+    assert answer.status_code == 200, answer.content
+    assert client.get(f"{path}?{query}").status_code == 400, "for a program it is a mistake"
+    formats = re.findall(r'href="([^"]*format=[^"]*)"', answer.content.decode())
+    assert formats and all(client.get(address.replace("&amp;", "&")).status_code == 200 for address in formats[:1])
+
+
+def test_an_empty_cursor_begins_a_walk_for_a_browser_too(client):
+    coins("coingecko", 3)
+    page = client.get("/data?cursor=&symbol=&page_size=2", headers=BROWSER).content.decode()
+    assert "cursor=" in page and "page=2" not in page
 
 
 @pytest.mark.parametrize("path", LISTS)
