@@ -109,6 +109,7 @@ def test_a_body_in_chunks_is_read_as_any_other(web):
         (get(b"/data?symbol=" + b"a" * 10_000), "address"),
         (get(b"/data", b"X-A: " + b"a" * 10_000), "headers"),
         (get(b"/data", *[b"X-%d: a" % n for n in range(200)]), "headers"),
+        (get("/data?search=币安".encode()), "address"),
         (b"nonsense\r\n\r\n", None),
         (b"GET /data\r\n\r\n", None),
         (b"GET /data HTTP/9.9\r\n\r\n", None),
