@@ -136,8 +136,9 @@ def start_of(request: Request) -> Start:
         said = str(error)
         if unknown := UNKNOWN.search(said):
             raise Invalid({unknown[1][:100]: "is no field here"}) from None
-        field = AT.search(said)
-        raise Invalid({field[1] if field else "body": AT.sub("", said)[:200]}) from None
+        if field := AT.search(said):
+            raise Invalid({field[1]: "must be true or false"}) from None
+        raise Invalid({"body": 'must be an object of JSON, as {"full": true}'}) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise Invalid({"body": "must be JSON"}) from None
 
