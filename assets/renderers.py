@@ -66,7 +66,7 @@ class CSVRenderer(renderers.BaseRenderer):
     ) -> bytes:
         if renderer_context:
             renderer_context["response"]["Content-Type"] = "application/json"
-        return to_json(data)
+        return JSONRenderer().render(data)
 
 
 class NDJSONRenderer(CSVRenderer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from assets.parameters import Asked, Parameter, choice, identifier, moment, text
 from assets.reading import Reading
 from assets.renderers import to_json
 from assets.serializers import DataDetailSerializer
+from assets.tables import source_slug
 from ingestion import anomalies, examples, performance, selectors
 from ingestion.comparison import OnlyIn, compare
 from ingestion.models import Drift, Run
@@ -36,7 +38,9 @@ from ingestion.standing import standings, tallies
 
 #: PostgreSQL's bigint ends here: no row has a larger number.
 LARGEST = 2**63 - 1
-SOURCE = text("source", "The source's slug.", example="coingecko")
+NAMED = text("source", "The source's slug.", example="coingecko")
+#: In a demo by the label that rows show, too.
+SOURCE = replace(NAMED, read=lambda value: source_slug(NAMED.read(value) or "") or None)
 SINCE = moment("since", "From this time on.")
 #: What /stats/performance shows when the caller doesn't say since when.
 USUAL = timedelta(days=7)
