@@ -32,6 +32,11 @@ def test_every_address_answers_with_and_without_a_slash(client, path):
         assert "Server" not in answer and "X-Powered-By" not in answer
 
 
+def test_the_admin_is_found_without_a_slash(client):
+    answer = client.get("/admin")
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")
+
+
 @pytest.mark.parametrize("path", [path for path in ADDRESSES if path not in ("/docs", "/redoc", "/metrics")])
 def test_json_for_programs(client, path):
     coins("coingecko", 3)
