@@ -273,8 +273,8 @@ def so_far(asked: Window, now: datetime) -> datetime:
 
 def nothing_in(asked: Window, now: datetime) -> list[dict[str, Any]]:
     """The gap of a window in which no source, or not the one asked for, has a point."""
-    gap = {"from": asked.begin, "to": so_far(asked, now), "source": asked.source and source_label(asked.source)}
-    return [gap] if gap["from"] < gap["to"] else []
+    end, whose = so_far(asked, now), asked.source and source_label(asked.source)
+    return [{"from": asked.begin, "to": end, "source": whose}] if asked.begin < end else []
 
 
 def after_epoch(seconds: int) -> datetime:

@@ -22,12 +22,11 @@ def shown(parameter: Parameter) -> OpenApiParameter:
     )
 
 
-IF_NONE_MATCH = (
+IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match",
     str,
     OpenApiParameter.HEADER,
-    False,
-    "The `ETag` of an answer that the caller has: 304 if nothing has changed since.",
+    description="The `ETag` of an answer that the caller has: 304 if nothing has changed since.",
 )
 #: What is said with an answer that a caller may keep.
 VALIDATORS = {
@@ -62,7 +61,7 @@ class Schema(AutoSchema):
         for name, (description, kind) in getattr(self.view, "header_parameters", {}).items():
             found.append(OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=description))
         if getattr(self.view, "is_conditional", False):
-            found.append(OpenApiParameter(*IF_NONE_MATCH))
+            found.append(IF_NONE_MATCH)
             found += [answered(name, description, "200", "304") for name, description in VALIDATORS.items()]
         if getattr(self.view, "scope", None) is not None:
             found += [answered(name, description) for name, description in LIMITS.items()]
