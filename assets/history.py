@@ -203,7 +203,7 @@ def candles(series: Sequence[Series], asked: Window) -> tuple[Series | None, str
             found, starts, now = cursor.fetchone()
         if found is not None:
             return one, found, gaps_between(starts, one, asked, now)
-    return None, "", []
+    return None, "", nothing_in(asked, datetime.now(UTC))
 
 
 def copy_of_candles(kind: str, one: Series, asked: Window) -> tuple[str, dict[str, Any]]:
@@ -261,9 +261,20 @@ def gaps_between(starts: Sequence[int], one: Series, asked: Window, now: datetim
     gaps = [
         (asked.begin, after_epoch(starts[0])),
         *((after_epoch(left), after_epoch(right)) for left, right in between),
-        (last, min(asked.end, floor(now, length))),
+        (last, so_far(asked, now)),
     ]
     return [{"from": left, "to": right, "source": source_label(one.source)} for left, right in gaps if left < right]
+
+
+def so_far(asked: Window, now: datetime) -> datetime:
+    """The end of the window, or of the last bucket in it that is over."""
+    return min(asked.end, floor(now, INTERVALS[asked.interval]))
+
+
+def nothing_in(asked: Window, now: datetime) -> list[dict[str, Any]]:
+    """The gap of a window in which no source, or not the one asked for, has a point."""
+    end, whose = so_far(asked, now), asked.source and source_label(asked.source)
+    return [{"from": asked.begin, "to": end, "source": whose}] if asked.begin < end else []
 
 
 def after_epoch(seconds: int) -> datetime:

@@ -1,8 +1,8 @@
 """Where in a list a caller is: by page, by limit and offset, or by cursor; and the addresses of the pages beside it.
 
 Every ordering ends with the row's key, so no row is seen twice or missed; nulls come last in both directions. A cursor
-says after which row to go on, so its cost is the same at any depth; it is signed, and good for its ordering and filter
-alone.
+says after which row to go on, so its cost is the same at any depth; it is signed, and good for its list, ordering and
+filter alone.
 
 A walk is resumed by the transactions that wrote the rows, not by their times: a row whose transaction committed late
 has an early time, and a caller who asks for what is later would never see it. Rows are given out only when every
@@ -77,10 +77,15 @@ class Place:
     walking: bool = False
     after: After | None = None
     kind: str = "page"
+    of: str = ""
+    """The list that it is a part of."""
 
 
-def place(asked: Asked, default_ordering: str) -> Place:
-    """Raises Invalid when two ways of paging are mixed, or when the cursor is no use."""
+def place(asked: Asked, default_ordering: str, of: str) -> Place:
+    """The caller's place in the list of that name.
+
+    Raises Invalid when two ways of paging are mixed, or when the cursor is no use.
+    """
     walking = asked.given("cursor")
     wanted = asked.get("ordering") or ("id" if walking else default_ordering)
     field, descending = wanted.removeprefix("-"), wanted.startswith("-")
@@ -88,6 +93,8 @@ def place(asked: Asked, default_ordering: str) -> Place:
     mixed = [name for name in ("page", "page_size") if asked.given(name)] if by_offset else []
     if walking:
         mixed = [name for name in ("page", "offset") if asked.given(name)]
+    if walking and not mixed and asked.given("limit") and asked.given("page_size"):
+        raise Invalid({"page_size": "can't be used together with limit"})
     if mixed:
         other = "cursor" if walking else "limit and offset"
         raise Invalid(dict.fromkeys(mixed, f"can't be used together with {other}"))
@@ -97,10 +104,10 @@ def place(asked: Asked, default_ordering: str) -> Place:
         if sealed.startswith(RESUMING):
             if asked.given("ordering"):
                 raise Invalid({"ordering": "can't be chosen where a walk is resumed: rows come as they were written"})
-            after = unseal(sealed[1:], scope(asked, RESUMING))
-            return Place("", False, size, walking=True, after=after, kind="changes")
-        begun = unseal(sealed, scope(asked, wanted)) if sealed else None
-        return Place(field, descending, size, walking=True, after=begun, kind="cursor")
+            after = unseal(sealed[1:], scope(asked, RESUMING, of))
+            return Place("", False, size, walking=True, after=after, kind="changes", of=of)
+        begun = unseal(sealed, scope(asked, wanted, of)) if sealed else None
+        return Place(field, descending, size, walking=True, after=begun, kind="cursor", of=of)
     if by_offset:
         return Place(
             field, descending, asked["limit"] or settings.API_PAGE_SIZE, offset=asked["offset"] or 0, kind="offset"
@@ -108,10 +115,10 @@ def place(asked: Asked, default_ordering: str) -> Place:
     return Place(field, descending, asked["page_size"], offset=(asked["page"] - 1) * asked["page_size"])
 
 
-def scope(asked: Asked, wanted: str) -> bytes:
-    """What a cursor is good for: the ordering and every filter."""
+def scope(asked: Asked, wanted: str, of: str) -> bytes:
+    """What a cursor is good for: the list, the ordering and every filter."""
     filters = sorted((name, value) for name, value in asked.sent if name not in NOT_A_FILTER)
-    return orjson.dumps([wanted, filters])
+    return orjson.dumps([of, wanted, filters])
 
 
 def seal(after: After, scope: bytes) -> str:
@@ -120,13 +127,13 @@ def seal(after: After, scope: bytes) -> str:
 
 
 def unseal(cursor: str, scope: bytes) -> After:
-    """Raises Invalid for a cursor that is damaged, or was made for another ordering or filter."""
+    """Raises Invalid for a cursor that is damaged, or was made for another list, ordering or filter."""
     try:
         sealed = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
     except (UnicodeEncodeError, Base64Error):
         raise Invalid({"cursor": "is damaged: take it from `next` as it is"}) from None
     if not hmac.compare_digest(sealed[:8], sign(sealed[8:], scope)):
-        raise Invalid({"cursor": "is damaged, or was made for another ordering or filter"})
+        raise Invalid({"cursor": "is damaged, or was made for another list, ordering or filter"})
     return After(*orjson.loads(sealed[8:]))
 
 
@@ -157,8 +164,8 @@ def neighbours(
         if not more or last is None:
             return None, None, None
         if place.kind == "changes":
-            return None, resumed(request, asked, last), None
-        return None, address(request, sent, {"cursor": seal(last, scope(asked, wanted)), **once(asked)}), None
+            return None, resumed(request, asked, place, last), None
+        return None, address(request, sent, {"cursor": seal(last, scope(asked, wanted, place.of)), **once(asked)}), None
     if place.kind == "offset":
         before = max(place.offset - place.size, 0)
         return (
@@ -182,13 +189,13 @@ def once(asked: Asked) -> dict[str, object]:
 def resume(request: Any, asked: Asked, place: Place, last: After | None, horizon: str) -> str:
     """The address that a caller asks after this walk, and then again and again, for what has changed meanwhile."""
     if place.kind != "changes":
-        return resumed(request, asked, After(place.after.horizon if place.after else horizon, 0))
+        return resumed(request, asked, place, After(place.after.horizon if place.after else horizon, 0))
     assert place.after is not None and place.after.value is not None
     if int(place.after.value) > int(horizon):
         raise Invalid({"cursor": "is of another time of this database, which was restored since: begin a new walk"})
-    return resumed(request, asked, last or place.after)
+    return resumed(request, asked, place, last or place.after)
 
 
-def resumed(request: Any, asked: Asked, after: After) -> str:
-    cursor = RESUMING + seal(After(after.value, after.key), scope(asked, RESUMING))
+def resumed(request: Any, asked: Asked, place: Place, after: After) -> str:
+    cursor = RESUMING + seal(After(after.value, after.key), scope(asked, RESUMING, place.of))
     return address(request, asked.sent, {"cursor": cursor, "ordering": None, **once(asked)})

@@ -15,7 +15,7 @@ from django.http import HttpResponse
 from django.urls import path
 from django.urls.resolvers import URLPattern
 from django.utils.http import http_date, parse_etags
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import APIException, NotFound, Throttled
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -49,6 +49,17 @@ class Negotiation(DefaultContentNegotiation):
         raise Invalid({"format": "must be one of " + ", ".join(str(renderer.format) for renderer in renderers)})
 
 
+class ErrorsInJson:
+    """What can only be shown as itself: what goes wrong, and what it is (OPTIONS), is said as everywhere else."""
+
+    errors_in_json = True
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if getattr(response, "exception", False) or request.method == "OPTIONS":
+            request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
+        return super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
+
+
 class Reading(APIView):
     """A view that only reads."""
 
@@ -61,6 +72,8 @@ class Reading(APIView):
     examples: ClassVar[Mapping[str, Any]] = {}
     #: What people call it; the class's name, when it says nothing.
     summary: str = ""
+    #: Whether it answers with validators (see `conditional`).
+    is_conditional = False
     #: Where in the answer the rows are that its page shows as a table.
     rows_at: tuple[str, ...] = ("data",)
 
@@ -70,12 +83,24 @@ class Reading(APIView):
             response = super().dispatch(request, *args, **kwargs)
             return response.render() if isinstance(response, Response) else response
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """What is refused before the caller is counted counts all the same."""
+        try:
+            super().initial(request, *args, **kwargs)
+        except Throttled:
+            raise
+        except APIException:
+            self.check_throttles(request)
+            raise
+
     def get_view_name(self) -> str:
         return self.summary or str(super().get_view_name())
 
     def asked(self, request: Request) -> Asked:
         """The caller's parameters. Raises Invalid."""
-        return read(request.META.get("QUERY_STRING", "").encode("latin-1", "replace"), self.parameters)
+        query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
+        # A browser sends what was left empty in the form, too.
+        return read(filled_in(query) if request.accepted_renderer.format == "html" else query, self.parameters)
 
     def answer(self, request: Request, content: Mapping[str, Any], status: int = 200) -> HttpResponse:
         """The envelope: who asked, how long it took, and the content."""
@@ -119,6 +144,11 @@ class Reading(APIView):
         if modified is not None:
             response["Last-Modified"] = http_date(modified.timestamp())
         return response
+
+
+def filled_in(query: bytes) -> bytes:
+    """The query without empty values; an empty cursor begins a walk."""
+    return b"&".join(part for part in query.split(b"&") if not part.endswith(b"=") or part == b"cursor=")
 
 
 class Nowhere(Reading):

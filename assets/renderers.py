@@ -66,7 +66,7 @@ class CSVRenderer(renderers.BaseRenderer):
     ) -> bytes:
         if renderer_context:
             renderer_context["response"]["Content-Type"] = "application/json"
-        return to_json(data)
+        return JSONRenderer().render(data)
 
 
 class NDJSONRenderer(CSVRenderer):
@@ -120,8 +120,9 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
 
 
 def with_parameters(request: Any, changes: Mapping[str, str]) -> str:
-    """The address of this page with some parameters changed."""
-    query = {name: value for name, value in request.query_params.items() if name not in changes} | dict(changes)
+    """The address of this page with some parameters changed, and without those that are empty but the cursor."""
+    kept = {name: value for name, value in request.query_params.items() if value or name == "cursor"}
+    query = {name: value for name, value in kept.items() if name not in changes} | dict(changes)
     return request.path + "?" + urlencode(query)
 
 

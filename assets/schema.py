@@ -22,6 +22,34 @@ def shown(parameter: Parameter) -> OpenApiParameter:
     )
 
 
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of an answer that the caller has: 304 if nothing has changed since.",
+)
+#: What is said with an answer that a caller may keep.
+VALIDATORS = {
+    "ETag": "Changes if and only if the data shown does.",
+    "Last-Modified": "When the data shown last changed.",
+    "Cache-Control": "How long the answer may be kept.",
+}
+#: Where requests are limited.
+LIMITS = {
+    "RateLimit-Limit": "Where requests are limited: the bucket's size.",
+    "RateLimit-Remaining": "Requests left in it.",
+    "RateLimit-Reset": "Seconds until it is full.",
+    "RateLimit-Policy": "The bucket's size with its time.",
+}
+
+
+def answered(name: str, description: str, *statuses: str) -> OpenApiParameter:
+    """A header of answers with these statuses; of all, if none is named."""
+    return OpenApiParameter(
+        name, str, OpenApiParameter.HEADER, description=description, response=list(statuses) or True
+    )
+
+
 class Schema(AutoSchema):
     """What drf-spectacular asks about a view."""
 
@@ -30,8 +58,14 @@ class Schema(AutoSchema):
         for name, description in getattr(self.view, "path_parameters", {}).items():
             kind: Any = int if name == "id" else str
             found.append(OpenApiParameter(name, kind, OpenApiParameter.PATH, True, description))
-        for name, description in getattr(self.view, "header_parameters", {}).items():
-            found.append(OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description))
+        for name, (description, kind) in getattr(self.view, "header_parameters", {}).items():
+            found.append(OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=description))
+        if getattr(self.view, "is_conditional", False):
+            found.append(IF_NONE_MATCH)
+            found += [answered(name, description, "200", "304") for name, description in VALIDATORS.items()]
+        if getattr(self.view, "scope", None) is not None:
+            found += [answered(name, description) for name, description in LIMITS.items()]
+        found.append(answered("Retry-After", "Seconds after which to come again.", "429", "503"))
         formats = [renderer.format for renderer in self.view.renderer_classes if renderer.format != "html"]
         found.append(
             OpenApiParameter(
@@ -55,7 +89,7 @@ class Schema(AutoSchema):
     def get_auth(self) -> list[Any]:
         """Whether a key is needed."""
         scope = getattr(self.view, "scope", None)
-        return [{"key": []}] if scope == "operate" or (scope and settings.API_KEY_REQUIRED) else []
+        return [{"key": []}, {"header": []}] if scope == "operate" or (scope and settings.API_KEY_REQUIRED) else []
 
     def get_request_serializer(self) -> Any:
         return getattr(self.view, "body_serializer", None)
@@ -83,6 +117,9 @@ class Schema(AutoSchema):
             answers[404] = OpenApiResponse(ErrorSerializer, "There is no such thing.")
         if getattr(self.view, "leads_elsewhere", False):
             answers[308] = OpenApiResponse(None, "It has another address now: `Location`.")
+        if getattr(self.view, "is_conditional", False):
+            answers[304] = OpenApiResponse(None, "The caller has it as it is.")
+        answers[405] = OpenApiResponse(ErrorSerializer, "It is asked for in another way: `Allow`.")
         answers[406] = OpenApiResponse(ErrorSerializer, "There is no such form of it.")
         answers[503] = answers.get(503) or OpenApiResponse(ErrorSerializer, "The database can't be reached.")
         if getattr(self.view, "errors_in_json", False):

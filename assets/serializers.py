@@ -246,7 +246,7 @@ class PointSerializer(serializers.Serializer):
 
 
 class GapSerializer(serializers.Serializer):
-    source = words("The source.")
+    source = words("The source; null where no source has a candle in all of the window.", nullable=True)
     # A word of Python's, so it can't be written as the others are.
     vars()["from"] = time("Nothing is known from here.")
     to = time("Up to here.")

@@ -54,7 +54,7 @@ class Stream(Reading):
     errors_in_json = True
     example_type = EventStreamRenderer.media_type
     examples: ClassVar = {"A batch of one": STREAM}
-    header_parameters: ClassVar = {LAST_EVENT_ID: "The id that was heard last."}
+    header_parameters: ClassVar = {LAST_EVENT_ID: ("The id that was heard last.", str)}
     parameters: tuple[Parameter, ...] = (
         text("source", "Only quotes of these sources, separated by commas.", example="coingecko"),
         text("asset_id", "Only quotes of these assets, separated by commas.", example="bitcoin,ethereum"),

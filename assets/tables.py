@@ -59,6 +59,16 @@ def last_seen(listing: str = "l", source: str = "s") -> str:
     return f"coalesce({listing}.last_seen_at, greatest({source}.last_sweep_at, {listing}.first_seen_at))"
 
 
+def delisted_then(time: datetime, listing: str = "l") -> str:
+    """SQL: it was delisted at that time. One that came back since has no `delisted_at`, but its events; one delisted
+    before there were events has no other trace than `delisted_at`."""
+    then = literal(time)
+    return f"""coalesce((
+        SELECT (array_agg(event.kind ORDER BY event.at DESC, event.id DESC))[1] FROM assets_event event
+        WHERE event.listing_id = {listing}.id AND event.kind IN ('delisted', 'relisted') AND event.at <= {then}
+    ) = 'delisted', {listing}.delisted_at <= {then}, false)"""
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A column that rows are ordered by."""
@@ -138,7 +148,7 @@ def data_table(as_of: datetime | None = None) -> Table:
     """/data as it is now, or as it was then as far as the price points know (see `assets.past`)."""
     now = "now()" if as_of is None else literal(as_of)
     silent = stale(now=now)
-    gone = "l.delisted_at IS NOT NULL" if as_of is None else f"(l.delisted_at <= {now}) IS TRUE"
+    gone = "l.delisted_at IS NOT NULL" if as_of is None else delisted_then(as_of)
     # Which sweeps had held it by then is not kept.
     seen = last_seen() if as_of is None else "NULL::timestamptz"
     return Table(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from assets.pagination import Place
 from assets.pricing import COLUMNS, TYPES, database_time, priced, quotes_sql
 from assets.seeking import DEEP
 from assets.selectors import Facts, Rows, epoch, fetch
-from assets.tables import ASSETS, DATA, QUOTES_THEN, Condition, Table, data_table, iso, literal
+from assets.tables import ASSETS, DATA, QUOTES_THEN, Condition, Table, data_table, delisted_then, iso, literal
 
 
 def quoted(data: Table) -> str:
@@ -122,17 +122,20 @@ def replace(rows: Rows, due: Sequence[tuple[int, int]], wanted: Wanted) -> None:
     texts = [bytes(row).decode() for row in msgspec.json.decode(f"[{rows.text}]", type=list[msgspec.Raw])]
     again = reckoned([key for key, _ in due], wanted)
     for key, position in due:
-        texts[position] = again.get(key, texts[position])
+        if key in again:
+            texts[position], modified = again[key]
+            rows.modified = max(rows.modified or modified, modified)
     rows.text = ",".join(texts)
 
 
-def reckoned(asset_ids: Sequence[int], wanted: Wanted) -> dict[int, str]:
-    """The rows of these assets with the consensus of their quotes, by key: as it is now, or was at the time wanted."""
+def reckoned(asset_ids: Sequence[int], wanted: Wanted) -> dict[int, tuple[str, datetime]]:
+    """(row, time of change) of these assets with the consensus of their quotes, by key: as it is now, or was at the
+    time wanted.
+    """
     if wanted.as_of is None:
         figures = priced(asset_ids, database_time())
     else:
-        then = literal(wanted.as_of)
-        quotes = quotes_sql(QUOTES_THEN.format(time=then), f"(listing.delisted_at <= {then}) IS TRUE")
+        quotes = quotes_sql(QUOTES_THEN.format(time=literal(wanted.as_of)), delisted_then(wanted.as_of, "listing"))
         figures = priced(asset_ids, wanted.as_of, quotes)
     if not figures:
         return {}
@@ -142,7 +145,7 @@ def reckoned(asset_ids: Sequence[int], wanted: Wanted) -> dict[int, str]:
         keys = "SELECT unnest(%s::bigint[]) AS key, 0 AS sort_value, 0 AS phase"
         asset = RECKONED.replace("%s", values.replace("%", "%%"))
         cursor.execute(wanted.sql(keys, asset, "page.key"), [[row[0] for row in figures]])
-        return {row[1]: row[0] for row in cursor.fetchall()}
+        return {row[1]: (row[0], datetime.fromtimestamp(row[3], UTC)) for row in cursor.fetchall()}
 
 
 def asset(asset_id: str, wanted: Wanted) -> tuple[orjson.Fragment, Rows] | None:

@@ -41,6 +41,7 @@ from assets.tables import ASSETS, DATA, Table, data_table
 class ListReading(Reading):
     """A list of rows: page, total, neighbours, validators."""
 
+    is_conditional = True
     table: ClassVar[Table]
 
     def listed(
@@ -56,7 +57,9 @@ class ListReading(Reading):
             "previous": before,
             **more,
         }
-        rest = to_json([total, page, here.size, following, before, {**more, "resume": None}])
+        # Where a walk goes on, without the transactions under way when it began: they move with any write anywhere.
+        goes_on = [rows.last.value, rows.last.key] if here.walking and following and rows.last else following
+        rest = to_json([total, page, here.size, goes_on, before, {**more, "resume": None}])
         return self.conditional(request, content, [rows.text, rest], rows.modified, rows.due)
 
 
@@ -93,7 +96,7 @@ class Data(ListReading):
         kind = request.accepted_renderer.format
         if kind in ("csv", "ndjson", "parquet"):
             return self.exported(request, kind, asked, Wanted(table, found, asked["fields"]))
-        here = place(asked, "rank" if as_of is None else "id")
+        here = place(asked, "rank" if as_of is None else "id", self.tag)
         if here.kind == "changes" and as_of is not None:
             raise Invalid({"as_of": "never changes: there is nothing to resume"})
         rows = selectors.data_page(here, found, selectors.facts_of(table, asked, found), table, asked["fields"])
@@ -105,7 +108,9 @@ class Data(ListReading):
 
     def exported(self, request: Request, kind: str, asked: Asked, wanted: Wanted) -> StreamingHttpResponse:
         """The whole filtered list, by id unless another order is asked for."""
-        here = place(asked, "id")
+        here = place(asked, "id", self.tag)
+        if here.kind == "changes":
+            raise Invalid({"cursor": "resumes a walk, which comes in pages: leave out `format`, or ask for it as json"})
         content: Any = [] if request.method == "HEAD" else stream(kind, wanted, here.field, here.descending)
         return as_file(request, content, "data")
 
@@ -117,6 +122,7 @@ class Data(ListReading):
 class DataSummary(Reading):
     """How much there is, how new it is, and what it is worth: in all, and by source."""
 
+    is_conditional = True
     tag = "data"
     summary = "Summary"
     serializer_class = SummarySerializer
@@ -146,7 +152,7 @@ class Assets(ListReading):
     def get(self, request: Request) -> HttpResponse:
         asked = self.asked(request)
         as_of = past(asked)
-        here = place(asked, "rank")
+        here = place(asked, "rank", self.tag)
         found = filters.conditions(asked, ASSET_FILTERS, ASSETS)
         if as_of is not None:
             if here.field not in unified.KEPT:
@@ -175,6 +181,7 @@ class OfAsset(Reading):
     """An address below one asset: a source's own id, or a former one, leads to the present one."""
 
     tag = "assets"
+    is_conditional = True
     leads_elsewhere = True
     path_parameters: ClassVar = {"asset_id": "The asset's id, as /assets shows it; `source:id` leads to it."}
 

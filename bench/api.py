@@ -95,7 +95,7 @@ def at_depth(port: int, row: int) -> str:
     from assets.pagination import After, scope, seal
 
     last = After(str(page["rank"]), page["id"], "0")
-    of = scope(SimpleNamespace(sent=[("ordering", "rank")]), "rank")  # type: ignore[arg-type]
+    of = scope(SimpleNamespace(sent=[("ordering", "rank")]), "rank", "data")  # type: ignore[arg-type]
     return f"/data?ordering=rank&count=none&cursor={seal(last, of)}"
 
 

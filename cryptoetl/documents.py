@@ -7,8 +7,7 @@ from typing import Any
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer2
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 
-from assets.reading import Negotiation
-from assets.renderers import JSONRenderer
+from assets.reading import ErrorsInJson, Negotiation
 
 
 class Json(OpenApiJsonRenderer2):
@@ -19,22 +18,13 @@ class Yaml(OpenApiYamlRenderer2):
     format = "yaml"
 
 
-class SchemaDocument(SpectacularAPIView):
+class SchemaDocument(ErrorsInJson, SpectacularAPIView):
     """OpenAPI 3, as JSON unless YAML is asked for."""
 
     scope = None
     renderer_classes = [Json, OpenApiJsonRenderer, Yaml]  # noqa: RUF012
     authentication_classes = ()
     content_negotiation_class = Negotiation
-
-
-class ErrorsInJson:
-    """A page that can only be shown as itself; what goes wrong is said as everywhere else."""
-
-    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
-        if getattr(response, "exception", False):
-            request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
-        return super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
 
 
 class Swagger(ErrorsInJson, SpectacularSwaggerSplitView):
@@ -54,3 +44,13 @@ class Redoc(ErrorsInJson, SpectacularRedocView):
 def once_each(endpoints: list[Any], **_: Any) -> list[Any]:
     """The addresses for the document: the one without a slash at its end stands for both."""
     return [endpoint for endpoint in endpoints if endpoint[0] == "/" or not endpoint[0].endswith("/")]
+
+
+def empty_cursors(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """An empty `cursor` begins a walk."""
+    for item in result["paths"].values():
+        for operation in item.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] == "cursor":
+                    parameter["allowEmptyValue"] = True
+    return result

@@ -5,6 +5,7 @@ A key is 256 random bits, so that one round of SHA-256 keeps it as well as any s
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,6 +18,8 @@ from cryptoetl.models import ApiKey
 
 PREFIX = "cx_"
 SHOWN = 10
+#: What `write` makes: 32 bytes in URL-safe Base64. Anything else is not looked up.
+SHAPE = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}", re.ASCII)
 
 
 def make(name: str, scope: str, *, by: str = "", **more: Any) -> tuple[ApiKey, str]:
@@ -40,6 +43,8 @@ def digest(text: str) -> bytes:
 
 def find(text: str) -> ApiKey | None:
     """The valid key with that text."""
+    if not SHAPE.fullmatch(text):
+        return None
     return ApiKey.objects.filter(valid(), digest=digest(text)).first()
 
 

@@ -109,12 +109,17 @@ def address(request: HttpRequest) -> str:
 
 
 class Limited(BaseThrottle):
-    """DRF's question whether the caller may ask again so soon. What is for everybody (`scope` None) is not counted."""
+    """DRF's question whether the caller may ask again so soon. What is for everybody (`scope` None) is not counted; a
+    key that is not valid counts for its address."""
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         if getattr(view, "scope", "read") is None:
             return True
-        key: Any = request.auth
+        try:
+            key: Any = request.auth
+        except exceptions.AuthenticationFailed:
+            # Another answer than 401 is on its way already.
+            key = None
         if key is not None:
             limit, bucket = key.per_minute or settings.API_KEY_LIMIT, f"key:{key.pk}"
         else:

@@ -5,6 +5,7 @@ A stream stays a stream: what has come goes out at once, and closing it closes w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import zstandard
@@ -16,18 +17,25 @@ from django.utils.cache import patch_vary_headers
 #: Shorter answers would hardly get shorter.
 WORTH_IT = 200
 LEVEL = 3
+#: The weight of an encoding that the client does not want.
+REFUSED = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*", re.ASCII | re.IGNORECASE)
 #: Packed as they are.
 PACKED = ("application/vnd.apache.parquet",)
 
 
 class Packing(GZipMiddleware):
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        short = not response.streaming and len(response.content) < WORTH_IT  # type: ignore[attr-defined]
-        if short or response.has_header("Content-Encoding") or response.get("Content-Type") in PACKED:
+        if response.has_header("Content-Encoding") or response.get("Content-Type") in PACKED:
             return response
-        if not takes_zstd(request.META.get("HTTP_ACCEPT_ENCODING", "")):
-            return super().process_response(request, response)
+        # Also on 304 and on what is short: a cache must know before it keeps one of them.
         patch_vary_headers(response, ("Accept-Encoding",))
+        if not response.streaming and len(response.content) < WORTH_IT:  # type: ignore[attr-defined]
+            return response
+        taken = takes(request.META.get("HTTP_ACCEPT_ENCODING", ""))
+        if "zstd" not in taken:
+            # Django looks for the word alone, wherever and however it is written.
+            request.META["HTTP_ACCEPT_ENCODING"] = "gzip" if "gzip" in taken else ""
+            return super().process_response(request, response)
         if response.streaming:
             response.streaming_content = packed(response.streaming_content)  # type: ignore[attr-defined]
             del response["Content-Length"]
@@ -38,12 +46,14 @@ class Packing(GZipMiddleware):
         return response
 
 
-def takes_zstd(accepted: str) -> bool:
+def takes(accepted: str) -> set[str]:
+    """The encodings that are named in the header, in small letters, but those with a quality of 0."""
+    found = set()
     for part in accepted.split(","):
-        name, _, quality = part.partition(";")
-        if name.strip().lower() == "zstd":
-            return quality.replace(" ", "").lower() not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+        name, _, weight = part.partition(";")
+        if not REFUSED.fullmatch(weight):
+            found.add(name.strip().lower())
+    return found
 
 
 def packed(chunks: Iterable[bytes]) -> Iterator[bytes]:

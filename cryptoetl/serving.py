@@ -15,7 +15,7 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.http.errors import InvalidRequestLine, LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.util import close_graceful, write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -88,6 +88,8 @@ class Worker(ThreadWorker):
         elif isinstance(exc, LimitRequestHeaders):
             error["fields"] = {"headers": f"must be at most {self.cfg.limit_request_fields}, of at most"}
             error["fields"]["headers"] += f" {self.cfg.limit_request_field_size} bytes each"
+        elif isinstance(exc, InvalidRequestLine) and not str(exc.req).isascii():
+            error["fields"] = {"address": "must be percent-encoded: it holds more than ASCII"}
         elif not isinstance(exc, ParseException):
             self.log.error("a fault of ours, request_id=%s", request_id, exc_info=exc)
             status = "500 Internal Server Error"

@@ -362,6 +362,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "tryItOutEnabled": True, "displayRequestDuration": True},
     "REDOC_DIST": "SIDECAR",
     "PREPROCESSING_HOOKS": ["cryptoetl.documents.once_each"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "cryptoetl.documents.empty_cursors",
+    ],
     "SORT_OPERATIONS": False,
     "APPEND_COMPONENTS": {
         "securitySchemes": {
@@ -369,7 +373,13 @@ SPECTACULAR_SETTINGS = {
                 "type": "http",
                 "scheme": "bearer",
                 "description": "An API key, as `manage.py apikey make` shows it.",
-            }
+            },
+            "header": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "X-API-Key",
+                "description": "The same key in a header of its own.",
+            },
         }
     },
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,

@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 
 from assets.reading import Nowhere, at
 from cryptoetl.documents import Redoc, SchemaDocument, Swagger
@@ -19,6 +20,7 @@ urlpatterns = [
     *at("schema", SchemaDocument.as_view(), "schema"),
     *at("docs", Swagger.as_view(url_name="schema"), "docs"),
     *at("redoc", Redoc.as_view(url_name="schema"), "redoc"),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     # Django's own page for a missing address is HTML, with DEBUG even a list of all there are; this one is ours.
     re_path(r"^(?!admin(/|$)|static/)", Nowhere.as_view()),

@@ -167,25 +167,29 @@ CROSS JOIN LATERAL (
 ORDER BY quote.rank, quote.listing_id
 """
 DISAGREEING = """
-SELECT slug, price_min, price_max, spread_bps, observed_at, outliers.said
+SELECT slug, price_min, price_max, spread_bps, observed_at, outliers.said, outliers.sources
 FROM assets_asset asset
 CROSS JOIN LATERAL (
-    SELECT string_agg((quote.entry ->> 'source') || ': ' || (quote.entry ->> 'reason'), '; ') AS said
+    SELECT string_agg((quote.entry ->> 'source') || ': ' || (quote.entry ->> 'reason'), '; ') AS said,
+           coalesce(array_agg(quote.entry ->> 'source'), ARRAY(SELECT jsonb_array_elements_text(asset.sources_used)))
+               AS sources
     FROM jsonb_array_elements(asset.left_out) AS quote (entry) WHERE starts_with(quote.entry ->> 'reason', 'outlier')
 ) outliers
-WHERE asset.agreement = 'disagree' OR outliers.said IS NOT NULL
+WHERE (asset.agreement = 'disagree' OR outliers.said IS NOT NULL)
+  AND (%(source)s::text IS NULL OR %(source)s = ANY(outliers.sources))
 ORDER BY asset.rank NULLS LAST, asset.id LIMIT 500
 """
 
 
-def unusual_prices() -> list[dict[str, Any]]:
-    """Current prices far from their own past (ranks up to RANKED), and assets whose sources contradict each other."""
+def unusual_prices(of: str | None = None) -> list[dict[str, Any]]:
+    """Current prices far from their own past (ranks up to RANKED), and assets whose sources contradict each other; of
+    this source, or with it among those that stand out or contradict."""
     found: list[dict[str, Any]] = []
     with connection.cursor() as cursor:
         cursor.execute(JUMPS, {"baseline": BASELINE, "ranked": RANKED, "jump": JUMP})
         for slug, own, source, price, observed_at, prices in cursor.fetchall():
             odd = unusual(PRICE, [float(past) for past in prices], float(price))
-            if odd is not None:
+            if odd is not None and of in (None, source):
                 found.append(
                     {
                         "kind": "jump",
@@ -199,12 +203,13 @@ def unusual_prices() -> list[dict[str, Any]]:
                         "reason": f"{odd.score:+.1f} robust deviations from the median of the {len(prices)} before it",
                     }
                 )
-        cursor.execute(DISAGREEING)
-        for slug, low, high, spread, observed_at, outliers in cursor.fetchall():
+        cursor.execute(DISAGREEING, {"source": of})
+        for slug, low, high, spread, observed_at, outliers, sources in cursor.fetchall():
             found.append(
                 {
                     "kind": "outlier" if outliers else "disagreement",
                     "asset_id": slug,
+                    "sources": sources,
                     "price_min": low,
                     "price_max": high,
                     "spread_bps": spread,

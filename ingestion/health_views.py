@@ -12,7 +12,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assets.reading import Reading, id_of
+from assets.reading import ErrorsInJson, Reading, id_of
 from ingestion import examples, metrics
 from ingestion.health import HEALTHY, UNHEALTHY, Health, details, health, migrated
 from ingestion.reach import database_trouble
@@ -98,17 +98,14 @@ class HealthDetailed(Reading):
 
 
 class PlainText(BaseRenderer):
-    """What Prometheus reads. Rendered here is only an error."""
+    """Names what Prometheus reads, which is written elsewhere."""
 
     media_type = "text/plain"
     format = "text"
     charset = "utf-8"
 
-    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> str:
-        return "" if data is None else f"# {data.get('error', {}).get('message', '')}\n"
 
-
-class Metrics(Reading):
+class Metrics(ErrorsInJson, Reading):
     """Figures for Prometheus, worked out from PostgreSQL and Redis when asked."""
 
     scope = None

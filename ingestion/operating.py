@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import msgspec
 from django.http import HttpResponse
+from gunicorn.http.errors import ParseException
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
@@ -64,7 +65,10 @@ class SourceRuns(Operating):
     summary = "Run a source now"
     path_parameters: ClassVar = {"slug": "The source's slug."}
     header_parameters: ClassVar = {
-        IDEMPOTENCY_KEY: "Any text of at most 200 characters: sent again, it gives the same run."
+        IDEMPOTENCY_KEY: (
+            "1 to 200 printable characters of ASCII without spaces: sent again, it gives the same run.",
+            {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]{1,200}$"},
+        )
     }
     body_serializer = StartSerializer
     answers = (
@@ -120,9 +124,7 @@ class RunCancel(Operating):
 
 def start_of(request: Request) -> Start:
     """The body, JSON or empty. Raises Invalid with what can't be used."""
-    if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
-        raise Invalid({"body": f"must have at most {LARGEST_BODY:,} bytes"})
-    body = request._request.body
+    body = body_of(request)
     if not body.strip():
         return Start()
     kind = request._request.content_type
@@ -134,10 +136,28 @@ def start_of(request: Request) -> Start:
         said = str(error)
         if unknown := UNKNOWN.search(said):
             raise Invalid({unknown[1][:100]: "is no field here"}) from None
-        field = AT.search(said)
-        raise Invalid({field[1] if field else "body": AT.sub("", said)[:200]}) from None
+        if field := AT.search(said):
+            raise Invalid({field[1]: "must be true or false"}) from None
+        raise Invalid({"body": 'must be an object of JSON, as {"full": true}'}) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise Invalid({"body": "must be JSON"}) from None
+
+
+def body_of(request: Request) -> bytes:
+    """The body, whether its length was said before or it comes in chunks. Raises Invalid."""
+    try:
+        if request.META.get("HTTP_TRANSFER_ENCODING"):
+            # Django takes a body whose length nobody says for none.
+            body: bytes = request.META["wsgi.input"].read(LARGEST_BODY + 1)
+        elif int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
+            raise Invalid({"body": f"must have at most {LARGEST_BODY:,} bytes"})
+        else:
+            body = request._request.body
+    except (OSError, ParseException):
+        raise Invalid({"body": "breaks off, or its chunks can't be read"}) from None
+    if len(body) > LARGEST_BODY:
+        raise Invalid({"body": f"must have at most {LARGEST_BODY:,} bytes"})
+    return body
 
 
 def request_key_of(request: Request) -> str | None:
@@ -146,7 +166,7 @@ def request_key_of(request: Request) -> str | None:
     if sent is None:
         return None
     if not SANE.fullmatch(sent):
-        raise Invalid({IDEMPOTENCY_KEY: "must be 1 to 200 printable characters without spaces"})
+        raise Invalid({IDEMPOTENCY_KEY: "must be 1 to 200 printable characters of ASCII without spaces"})
     return f"{request.auth.pk}:{sent}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from assets.parameters import Asked, Parameter, choice, identifier, moment, text
 from assets.reading import Reading
 from assets.renderers import to_json
 from assets.serializers import DataDetailSerializer
+from assets.tables import source_slug
 from ingestion import anomalies, examples, performance, selectors
 from ingestion.comparison import OnlyIn, compare
 from ingestion.models import Drift, Run
@@ -36,7 +38,9 @@ from ingestion.standing import standings, tallies
 
 #: PostgreSQL's bigint ends here: no row has a larger number.
 LARGEST = 2**63 - 1
-SOURCE = text("source", "The source's slug.", example="coingecko")
+NAMED = text("source", "The source's slug.", example="coingecko")
+#: In a demo by the label that rows show, too.
+SOURCE = replace(NAMED, read=lambda value: source_slug(NAMED.read(value) or "") or None)
 SINCE = moment("since", "From this time on.")
 #: What /stats/performance shows when the caller doesn't say since when.
 USUAL = timedelta(days=7)
@@ -47,6 +51,7 @@ LATEST = 10
 class DataRow(Reading):
     """One row of /data, with its provenance: the run, the raw payload, the place in it, the very record as received."""
 
+    is_conditional = True
     tag = "data"
     summary = "One row with its provenance"
     path_parameters: ClassVar = {"id": "The row's number, as /data shows it."}
@@ -70,7 +75,7 @@ class Paged(Reading):
     tag = "stats"
 
     def paged(self, request: Request, asked: Asked, found: Any, serializer: Any) -> HttpResponse:
-        here = place(asked, "id")
+        here = place(asked, "id", self.tag)
         rows, more = selectors.sliced(found, here)
         page, following, before = neighbours(request, asked, here, more, None)
         content = {
@@ -264,10 +269,8 @@ class Anomalies(Reading):
         runs = anomalies.ran(asked["source"])
         odd = anomalies.unusual_runs(runs)
         shown = [run for run in runs if run.run_id in odd and (not asked["since"] or run.finished_at >= asked["since"])]
-        prices = [
-            price
-            for price in anomalies.unusual_prices()
-            if asked["source"] is None or price.get("source") == asked["source"]
-        ]
-        data = {"runs": performance.over_time(shown, odd)[::-1], "prices": prices}
+        data = {
+            "runs": performance.over_time(shown, odd)[::-1],
+            "prices": anomalies.unusual_prices(asked["source"]),
+        }
         return self.answer(request, {"data": data})

@@ -20,6 +20,8 @@ from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from assets.admin.reading import key_of, no_such_row
+
 #: Rows named on the page that asks, and rows that get an entry of their own in the log.
 NAMED, LOGGED = 20, 100
 
@@ -68,7 +70,10 @@ def on_its_page(list_action: Any) -> Any:
         url_path=list_action.original_function_name.replace("_", "-"),
     )
     def act_here(admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
-        chosen = admin.get_queryset(request).filter(pk=admin.opts.pk.to_python(object_id))
+        key = key_of(admin, object_id)
+        if key is None:
+            return no_such_row(admin, request, object_id)
+        chosen = admin.get_queryset(request).filter(pk=key)
         answer: HttpResponse | None = list_action(admin, request, chosen)
         if answer is not None:
             return answer

@@ -9,9 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
@@ -36,6 +38,20 @@ class CappedPaginator(Paginator):
         return count
 
 
+def key_of(admin: Any, object_id: str) -> Any:
+    """The key that a part of an address names; None for what can be no key of this table."""
+    try:
+        return admin.opts.pk.to_python(unquote(object_id))
+    except ValidationError:
+        return None
+
+
+def no_such_row(admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+    """Back to the overview with a word of it, as Django does for a row that is not there."""
+    answer: HttpResponse = admin._get_obj_does_not_exist_redirect(request, admin.opts, object_id)
+    return answer
+
+
 class ReadOnlyAdmin(ModelAdmin):
     """Pages about what the pipeline writes. A person looks, and acts through actions."""
 
@@ -46,6 +62,14 @@ class ReadOnlyAdmin(ModelAdmin):
     list_filter_submit = False
     compressed_fields = False
     actions_on_top = True
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        """What the page can do is looked up by its key: one that can be none is told before."""
+        if object_id is not None and key_of(self, object_id) is None:
+            return no_such_row(self, request, object_id)
+        return super().changeform_view(request, object_id, form_url, extra_context)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

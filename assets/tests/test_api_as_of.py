@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -65,6 +66,36 @@ def test_freshness_and_delisting_are_those_of_then(client):
     early, late = ask(client, "/data", at(1)), ask(client, "/data", at(601))
     assert [(row["is_stale"], row["delisted"]) for row in early + late] == [(False, False), (True, True)]
     assert ask(client, "/data", at(1), "stale=true") == [] and len(ask(client, "/data", at(601), "delisted=true")) == 1
+
+
+def test_the_answer_says_when_it_was_last_modified(client):
+    bitcoin()
+    for path in ("/data", "/assets"):
+        answer = client.get(f"{path}?as_of={quote(at(5).isoformat())}")
+        assert parsedate_to_datetime(answer["Last-Modified"]) >= at(4), path
+    assert "Last-Modified" not in client.get(f"/assets?as_of={quote(at(-5).isoformat())}"), "there is nothing"
+
+
+def test_one_that_came_back_was_delisted_then(client):
+    bitcoin()
+    listing = Listing.objects.get(source_asset_id="bitcoin")
+    for minute, kind in ((3, "delisted"), (6, "relisted"), (20, "stale"), (30, "delisted"), (30, "relisted")):
+        listing.events.create(kind=kind, at=at(minute))
+    other = Listing.objects.get(source_asset_id="btc-bitcoin")
+    other.events.create(kind="delisted", at=at(3.5))
+    Listing.objects.filter(pk=other.pk).update(delisted_at=at(3.5), missed_sweeps=3)
+    seen = {
+        minute: [row["delisted"] for row in ask(client, "/data", at(minute), "ordering=id")]
+        for minute in (1, 3, 5, 6, 25, 31)
+    }
+    gone, here = [True, True], [False, True]
+    assert seen == {1: [False], 3: [True, False], 5: gone, 6: here, 25: here, 31: here}
+    assert [row["source"] for row in ask(client, "/data", at(3), "delisted=true")] == ["coingecko"]
+    assert [row["source"] for row in ask(client, "/data", at(6), "delisted=false")] == ["coingecko"]
+    (asset,) = ask(client, "/assets", at(3))
+    assert asset["price_usd"] == 102
+    assert [(one["source"], one["reason"][:8]) for one in asset["consensus"]["left_out"]] == [("coingecko", "delisted")]
+    assert [quote["delisted"] for quote in asset["quotes"]] == [True, False]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -147,7 +147,7 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(client, django_assert
     with django_assert_num_queries(1):
         client.get("/assets/coin-0001")
     Asset.objects.update(fresh_until=datetime.now(UTC) - timedelta(seconds=1))
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         client.get("/assets")
 
 

@@ -157,7 +157,7 @@ def test_a_cursor_of_before_the_restore_is_refused(client, settings):
     from assets.pagination import RESUMING, After, seal
 
     coins("coingecko", 1)
-    scope = b'[".",[]]'
+    scope = b'["data",".",[]]'
     cursor = RESUMING + seal(After(str(2**62), 0), scope)
     answer = client.get(f"/data?cursor={cursor}")
     assert answer.status_code == 400 and "restored" in answer.json()["error"]["fields"]["cursor"]
@@ -169,6 +169,15 @@ def test_resuming_has_no_order_of_its_own_and_its_filter_alone(client):
     for wrong in (resume + "&ordering=rank", resume.replace("symbol=c", "symbol=x"), resume[:-3]):
         answer = client.get(wrong)
         assert answer.status_code == 400, wrong
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet"])
+def test_what_has_changed_comes_in_pages_and_is_no_file(client, kind):
+    coins("coingecko", 2)
+    _, resume = rows_of(client, "/data?cursor=")
+    answer = client.get(f"{resume}&format={kind}")
+    assert answer.status_code == 400
+    assert list(answer.json()["error"]["fields"]) == ["cursor"]
 
 
 def test_the_changes_are_found_in_an_index(client):

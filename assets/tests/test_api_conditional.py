@@ -58,6 +58,19 @@ def test_the_tag_changes_with_the_data_alone(client, path):
     assert changes(client, path) not in (before, after)
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["/data", "/assets"])
+def test_the_tag_of_a_walk_stays_whatever_is_written_elsewhere(client, path):
+    coins("coingecko", 4)
+    walk = f"{path}?cursor=&fields=symbol,price_usd&page_size=2"
+    before, page = changes(client, walk), client.get(walk).json()
+    load("coingecko", record("coin-0004", "C0004", "Coin 0004", price_usd="9", rank=4))
+    assert client.get(walk).json()["next"] != page["next"], "a later walk"
+    assert changes(client, walk) == before
+    load("coingecko", record("coin-0002", "C0002", "Coin 0002", price_usd="9", rank=2))
+    assert changes(client, walk) != before
+
+
 @pytest.mark.parametrize("path", ["/data", "/assets"])
 def test_the_passing_of_freshness_changes_the_tag_without_a_write(client, path):
     coins("coingecko", 3)
@@ -103,6 +116,36 @@ def test_zstd_for_who_takes_it(client):
         assert b'"total":50' in zstandard.decompress(answer.content)
     assert client.get("/data", headers={"Accept-Encoding": "gzip, zstd;q=0"})["Content-Encoding"] == "gzip"
     assert "Content-Encoding" not in client.get("/data?page=9", headers={"Accept-Encoding": "zstd"})
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("GZIP", "gzip"),
+        ("br, Gzip ; q=0.5", "gzip"),
+        ("gzip;q=0.001", "gzip"),
+        ("gzip;q=0", None),
+        ("gzip; Q=0.000, br", None),
+        ("zstd;q=0, gzip ;q = 0.", None),
+        ("not-gzip", None),
+        ("x-gzip", None),
+        ("", None),
+    ],
+)
+def test_packed_is_what_the_client_names_and_wants(client, accepted, encoding):
+    coins("coingecko", 50)
+    answer = client.get("/data", headers={"Accept-Encoding": accepted})
+    assert answer.get("Content-Encoding") == encoding
+    assert b'"total":50' in (gzip.decompress(answer.content) if encoding else answer.content)
+
+
+@pytest.mark.parametrize("path", ["/data", "/assets", "/data/summary", "/assets/coin-0001", "/data?symbol=none"])
+def test_an_unchanged_answer_varies_as_the_changed_one_does(client, path):
+    coins("coingecko", 50)
+    whole = client.get(path)
+    unchanged = client.get(path, headers={"If-None-Match": whole["ETag"]})
+    assert unchanged.status_code == 304
+    assert {*unchanged["Vary"].split(", ")} == {*whole["Vary"].split(", ")} == {"Accept", "Accept-Encoding"}
 
 
 @pytest.mark.django_db(transaction=True)

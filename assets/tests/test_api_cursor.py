@@ -65,6 +65,13 @@ def test_filters_and_sizes_go_with_the_walk(client):
     assert len(client.get(bigger).json()["data"]) == 7
 
 
+def test_a_walk_has_one_size(client):
+    for query in ("cursor=&limit=2&page_size=3", "limit=2&page_size=3"):
+        answer = client.get(f"/data?{query}")
+        assert answer.status_code == 400
+        assert list(answer.json()["error"]["fields"]) == ["page_size"]
+
+
 def test_a_walk_counts_once(client, django_assert_num_queries):
     coins("coingecko", 12)
     page = client.get("/data?cursor=&page_size=5").json()
@@ -91,6 +98,19 @@ def test_a_cursor_is_good_for_its_walk_alone(client):
         answer = client.get(f"/data?{query}")
         assert answer.status_code == 400, query
         assert list(answer.json()["error"]["fields"]) == ["cursor"]
+
+
+@pytest.mark.parametrize("query", ["", "&ordering=price_usd"])
+def test_a_cursor_is_good_for_its_list_alone(client, query):
+    coins("coingecko", 4)
+    for path, other in (("/data", "/assets"), ("/assets", "/data")):
+        page = client.get(f"{path}?cursor=&page_size=2{query}").json()
+        for address in (page["next"], page.get("resume")):
+            if address:
+                assert client.get(address).status_code == 200
+                answer = client.get(address.replace(path, other))
+                assert answer.status_code == 400, address
+                assert list(answer.json()["error"]["fields"]) == ["cursor"]
 
 
 def test_the_cost_of_a_page_does_not_grow_with_its_depth(client):

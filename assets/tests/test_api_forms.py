@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.db import OperationalError
 from django.test import override_settings
@@ -28,6 +30,11 @@ def test_every_address_answers_with_and_without_a_slash(client, path):
         assert answer["X-Request-ID"]
         assert answer["X-Content-Type-Options"] == "nosniff" and answer["X-Frame-Options"] == "DENY"
         assert "Server" not in answer and "X-Powered-By" not in answer
+
+
+def test_the_admin_is_found_without_a_slash(client):
+    answer = client.get("/admin")
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")
 
 
 @pytest.mark.parametrize("path", [path for path in ADDRESSES if path not in ("/docs", "/redoc", "/metrics")])
@@ -66,6 +73,27 @@ def test_a_page_shows_rows_ways_to_order_a_form_and_the_next_page(client):
     assert client.get("/data?format=json", headers=BROWSER)["Content-Type"] == "application/json"
 
 
+@pytest.mark.parametrize("path", ["/data", "/assets", "/stats/runs", "/assets/coin-0001/history"])
+def test_a_form_that_is_sent_as_it_is_asks_for_what_is_filled_in(client, path):
+    """As a browser does without the page's script."""
+    coins("coingecko", 3)
+    page = client.get(path, headers=BROWSER).content.decode()
+    names = set(re.findall(r'<(?:input|select) name="(\w+)"', page))
+    assert len(names) > 3
+    query = "&".join(f"{name}=" for name in sorted(names))
+    answer = client.get(f"{path}?{query}", headers=BROWSER)
+    assert answer.status_code == 200, answer.content
+    assert client.get(f"{path}?{query}").status_code == 400, "for a program it is a mistake"
+    formats = re.findall(r'href="([^"]*format=[^"]*)"', answer.content.decode())
+    assert formats and all(client.get(address.replace("&amp;", "&")).status_code == 200 for address in formats[:1])
+
+
+def test_an_empty_cursor_begins_a_walk_for_a_browser_too(client):
+    coins("coingecko", 3)
+    page = client.get("/data?cursor=&symbol=&page_size=2", headers=BROWSER).content.decode()
+    assert "cursor=" in page and "page=2" not in page
+
+
 @pytest.mark.parametrize("path", LISTS)
 def test_an_error_for_a_browser_is_a_page_with_the_same_words(client, path):
     answer = client.get(f"{path}?page=-1", headers=BROWSER)
@@ -102,8 +130,7 @@ def test_an_unknown_address_is_404(client, debug):
 def test_only_reading_is_possible(client, path, method):
     answer = getattr(client, method)(path)
     assert answer.status_code == 405 and "GET" in answer["Allow"]
-    if path != "/metrics":
-        error(answer, 405, "method_not_allowed")
+    error(answer, 405, "method_not_allowed")
 
 
 def test_a_form_that_is_not_there_is_406(client):
@@ -113,12 +140,26 @@ def test_a_form_that_is_not_there_is_406(client):
     assert client.get("/data", headers={"Accept": "nonsense"}).status_code in (200, 406)
 
 
+def test_what_is_no_json_has_its_errors_in_the_one_shape(client):
+    error(client.get("/metrics?x=1"), 400, "invalid")
+    error(client.get("/metrics", headers={"Accept": "application/json"}), 406, "not_acceptable")
+    error(client.post("/schema?format=yaml"), 405, "method_not_allowed")
+    assert client.post("/schema?format=yaml")["Content-Type"] == "application/json"
+
+
 def test_head_and_options(client):
     coins("coingecko", 1)
     head = client.head("/data")
     assert head.status_code == 200 and head.content == b"" and head["ETag"] == client.get("/data")["ETag"]
     options = client.options("/data")
     assert options.status_code == 200 and options.json()["name"] == "Rows of every source"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/", "/redoc", "/redoc/"])
+def test_options_of_a_document_are_told_as_elsewhere(client, path):
+    options = client.options(path, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert options.status_code == 200 and "name" in options.json()
+    assert client.options("/docs?script=").status_code == 200
 
 
 def test_a_host_that_is_not_ours_is_400(client, settings):

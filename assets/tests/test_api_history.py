@@ -124,6 +124,22 @@ def test_gaps_are_named_not_filled(client):
     assert raw["gaps"] == [{"from": "2026-10-01T12:30:00Z", "to": "2026-10-01T17:00:00Z", "source": "coingecko"}]
 
 
+def test_a_window_without_any_candle_is_one_gap(client):
+    observe("coingecko", (0, "1"))
+    window = {"from": "2025-10-01T12:30:00Z", "to": "2025-10-02T00:00:00Z"}
+    query = f"interval=1h&from={window['from']}&to={window['to']}"
+    answer = ask(client, query)
+    assert (answer["data"], answer["source"], answer["gaps"]) == ([], None, [window | {"source": None}])
+    assert ask(client, f"{query}&source=coingecko")["gaps"] == [window | {"source": "coingecko"}]
+    later = datetime.now(UTC) + timedelta(days=2)
+    answer = ask(client, f"interval=1d&from=2026-10-02&to={later:%Y-%m-%d}&source=coinpaprika")
+    (gap,) = answer["gaps"]
+    assert gap["from"] == "2026-10-02T00:00:00Z"
+    assert gap["to"] in (f"{later - timedelta(days=n):%Y-%m-%d}T00:00:00Z" for n in (2, 1)), "up to now"
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    assert ask(client, f"interval=1h&from={tomorrow:%Y-%m-%dT%H:%M:%SZ}&to={later:%Y-%m-%d}T23:00:00Z")["gaps"] == []
+
+
 def test_a_candle_that_is_not_over_is_not_closed(client):
     now = datetime.now(UTC)
     load("coingecko", record("bitcoin", "BTC", "Bitcoin", at=now - timedelta(hours=2), price_usd="1"))

@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 from django.conf import settings
 from django.db import connection
 
-from assets.models import Asset
+from assets.models import Asset, Listing
 from assets.tests.factories import load, record
+from ingestion.models import Run
 
 ASK = """
 import json, sys, warnings
@@ -70,6 +73,29 @@ def test_a_demo_says_so_everywhere():
         assert "Demo:" in page and "(demo)" in page
     assert 'demo="true"' in pages[-2] and '"title":"cryptoetl (demo)"' in pages[-1].replace('": "', '":"')
     assert "(demo)" in pages[8] and "(demo)" in pages[9]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_asked_for_by_its_label_is_found():
+    source = load("coingecko", record("bitcoin", "BTC", "Bitcoin", price_usd="100"))
+    now = datetime.now(UTC)
+    Run.objects.create(source=source, status="completed", trigger="api", started_at=now, finished_at=now)
+    Listing.objects.get().events.create(kind="listed")
+    label = quote("coingecko (demo)")
+    for path in ("events", "runs", "performance"):
+        named, shown = ask(*(("*/*", f"/stats/{path}?source={name}") for name in ("coingecko", label)))
+        rows = json.loads(shown)["data"]
+        assert rows == json.loads(named)["data"] or path == "performance"
+        assert rows["runs"] if path == "performance" else rows, path
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_error_of_a_demo_says_so_in_any_form():
+    paths = [f"/data?page=-1&format={kind}" for kind in ("csv", "ndjson", "parquet")]
+    paths += ["/stream?x=1", "/metrics?x=1", "/schema?format=xml"]
+    for path, answer in zip(paths, ask(*(("*/*", path) for path in paths)), strict=True):
+        said = json.loads(answer)
+        assert said["error"]["message"] and said["demo"] is True, path
 
 
 @pytest.mark.django_db

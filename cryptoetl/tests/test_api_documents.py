@@ -176,6 +176,33 @@ def test_the_schema_has_no_warning(capsys):
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", "/dev/null")
 
 
+@pytest.mark.parametrize("path", ["/data", "/data/{id}", "/data/summary", "/assets", "/assets/{asset_id}"])
+def test_what_a_caller_may_keep_is_described(client, schema, path):
+    operation = schema["paths"][path]["get"]
+    (sent,) = [one for one in operation["parameters"] if one["in"] == "header"]
+    assert sent["name"] == "If-None-Match"
+    answers = operation["responses"]
+    for status in ("200", "304"):
+        assert {"ETag", "Last-Modified", "Cache-Control", "RateLimit-Remaining"} <= answers[status]["headers"].keys()
+    assert "content" not in answers["304"] and "Retry-After" in answers["429"]["headers"]
+
+
+def test_headers_keys_and_refusals_are_described(schema):
+    for item in schema["paths"].values():
+        (operation,) = item.values()
+        assert "405" in operation["responses"]
+        for one in operation.get("parameters", []):
+            assert one.get("allowEmptyValue", False) == (one["name"] == "cursor")
+    schemes = schema["components"]["securitySchemes"]
+    assert {(one["type"], one.get("name")) for one in schemes.values()} == {("http", None), ("apiKey", "X-API-Key")}
+    start = schema["paths"]["/sources/{slug}/runs"]["post"]
+    assert {name for one in start["security"] for name in one} == schemes.keys()
+    (key,) = [one for one in start["parameters"] if one["name"] == "Idempotency-Key"]
+    for text, good in (("2026-11-01-a", True), ("~" * 200, True), ("", False), ("a b", False), ("é", False)):
+        assert bool(re.fullmatch(key["schema"]["pattern"], text)) == good
+    assert not re.fullmatch(key["schema"]["pattern"], "a" * 201)
+
+
 def test_yaml_for_who_asks_for_it(client):
     assert client.get("/schema?format=yaml").content.startswith(b"openapi: 3.")
     assert client.get("/schema?format=xml").status_code == 400

@@ -66,6 +66,40 @@ def test_a_key_has_its_own_limit_wherever_it_comes_from(client, settings):
     assert client.get("/data").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/data", {"Authorization": "Bearer cx_" + "a" * 43}, 401),
+        ("/data", {"X-API-Key": "nonsense"}, 401),
+        ("/data", {"Accept": "x/y"}, 406),
+        ("/data", {"Accept": "x/y", "X-API-Key": "nonsense"}, 406),
+        ("/data?format=xml", {}, 400),
+        ("/nothing", {}, 404),
+    ],
+)
+def test_what_is_refused_counts_for_its_address(client, settings, path, headers, status):
+    settings.API_LIMIT = 2
+    answers = [client.get(path, headers=headers) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [status, status, 429]
+    assert [answer["RateLimit-Remaining"] for answer in answers] == ["1", "0", "0"]
+    assert answers[-1]["Retry-After"]
+
+
+def test_without_a_key_where_one_is_needed_counts(client, settings):
+    settings.API_LIMIT, settings.API_KEY_REQUIRED = 2, True
+    assert [client.get("/data").status_code for _ in range(3)] == [401, 401, 429]
+    _, text = keys.make("reader", "read", per_minute=1)
+    headers = {"Authorization": f"Bearer {text}"}
+    answers = [client.post("/runs/1/cancel", headers=headers) for _ in range(2)]
+    assert [(answer.status_code, answer["RateLimit-Limit"]) for answer in answers] == [(403, "1"), (429, "1")]
+
+
+def test_what_can_be_no_key_is_not_looked_up(client, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        for text in ("", "nonsense", "cx_", "cx_" + "é" * 43, "cx_" + "a" * 44):
+            assert client.get("/data", headers={"X-API-Key": text}).status_code == 401
+
+
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/metrics", "/docs", "/schema"])
 def test_what_machines_ask_for_is_not_limited(client, settings, path):
     settings.API_LIMIT = 1

@@ -20,7 +20,7 @@ from django.db import connection
 from django.test import Client
 
 from assets.tests.factories import coins
-from cryptoetl import login
+from cryptoetl import keys, login
 from cryptoetl.local import ports
 from cryptoetl.serving import Line
 
@@ -82,12 +82,34 @@ def get(path: bytes, *headers: bytes) -> bytes:
     return b"\r\n".join([b"GET " + path + b" HTTP/1.1", b"Host: localhost", b"Connection: close", *headers, b"", b""])
 
 
+def post(token: str, body: bytes) -> bytes:
+    """A start of a run with a body in these chunks."""
+    head = f"POST /sources/coingecko/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+    head += "Connection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_body_in_chunks_is_read_as_any_other(web):
+    _, token = keys.make("operator", "operate")
+    for body, field in (
+        (b'6\r\n{"full\r\n7\r\n": "x"}\r\n0\r\n\r\n', "full"),
+        (b"1\r\n{\r\n0\r\n\r\n", "body"),
+        (b"nonsense\r\n", "body"),
+        (b"5000\r\n" + b" " * 0x5000 + b"\r\n0\r\n\r\n", "body"),
+    ):
+        head, _, said = say(web, post(token, body)).partition(b"\r\n\r\n")
+        assert b" 400 " in head.splitlines()[0], body[:20]
+        assert list(json.loads(said)["error"]["fields"]) == [field]
+
+
 @pytest.mark.parametrize(
     ("sent", "field"),
     [
         (get(b"/data?symbol=" + b"a" * 10_000), "address"),
         (get(b"/data", b"X-A: " + b"a" * 10_000), "headers"),
         (get(b"/data", *[b"X-%d: a" % n for n in range(200)]), "headers"),
+        (get("/data?search=币安".encode()), "address"),
         (b"nonsense\r\n\r\n", None),
         (b"GET /data\r\n\r\n", None),
         (b"GET /data HTTP/9.9\r\n\r\n", None),

@@ -13,7 +13,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFil
 from unfold.decorators import display
 
 from assets.admin.confirming import confirmed, on_its_page
-from assets.admin.reading import ReadOnlyAdmin, ReadOnlyInline, ago, label, link, list_link, rows, span
+from assets.admin.reading import ReadOnlyAdmin, ReadOnlyInline, ago, key_of, label, link, list_link, rows, span
 from ingestion import runs
 from ingestion.admin.rereading import replay, requeue_pages
 from ingestion.admin.source import STATUSES
@@ -129,7 +129,7 @@ class RunAdmin(ReadOnlyAdmin):
         return [each for each in actions if useful[each.action_name.removeprefix("ingestion_run_")]]
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        run = Run.objects.select_related("source").filter(pk=object_id).first() if object_id.isdigit() else None
+        run = Run.objects.select_related("source").filter(pk=key_of(self, object_id)).first()
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), "run": run})
 
     # ------------------------------------------------------------------------------------------------------ columns

@@ -154,14 +154,23 @@ SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 def time_named(text: str) -> datetime:
     """A time: ISO 8601 (UTC where it names no zone), a date, or how long ago (90m, 24h, 7d, 2w)."""
+    return time_from(text, -1, "how long ago")
+
+
+def time_to_come(text: str) -> datetime:
+    """A time as above, or in how long."""
+    return time_from(text, 1, "in how long")
+
+
+def time_from(text: str, direction: int, what: str) -> datetime:
     number, unit = text[:-1], text[-1:]
     try:
         if unit in SPANS and number.isascii() and number.isdigit():
-            return datetime.now(UTC) - timedelta(**{SPANS[unit]: int(number)})
+            return datetime.now(UTC) + direction * timedelta(**{SPANS[unit]: int(number)})
         at = parse_datetime(text if len(text) > 10 else f"{text}T00:00")
         at = at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         at = None
     if at is None:
-        raise CommandError(f"{text!r} is no time: write 2026-11-21, 2026-11-21T08:00Z, or how long ago (90m, 24h, 7d).")
+        raise CommandError(f"{text!r} is no time: write 2026-11-21, 2026-11-21T08:00Z, or {what} (90m, 24h, 7d).")
     return at

@@ -70,6 +70,18 @@ def test_every_page_opens_while_there_is_nothing_to_show(browser):
     assert "Nothing ran yet" in browser.open(reverse("admin:index"))
 
 
+@pytest.mark.parametrize("part", ["abc", "1.5", "%00", "%C2%B2", "9" * 30])
+def test_what_can_be_no_row_leads_back(browser, part):
+    """For %C2%B2, a superscript two, Python says that it is a digit."""
+    for model in site._registry:
+        page = list_path(model)
+        answer = browser.client.get(f"{page}{part}/change/")
+        assert (answer.status_code, answer.headers.get("Location")) == (302, "/admin/"), page
+    for action in ("run_cancel_here", "rawpayload_replay_here", "reject_read_again_here"):
+        here = reverse(f"admin:ingestion_{action}", args=["0"]).replace("/0/", f"/{part}/")
+        assert browser.client.get(here).status_code in (200, 302), here
+
+
 @pytest.mark.parametrize("model", [Run, RawPayload, Reject, Drift, FieldSeen, Listing, Asset, Quote])
 def test_a_list_asks_as_many_questions_for_many_rows_as_for_few(loaded, model, monkeypatch):
     many(model)

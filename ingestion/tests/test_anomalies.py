@@ -106,10 +106,13 @@ def test_sources_that_contradict_each_other_are_named():
         100,
         120,
     )
+    assert found["sources"] == ["coingecko", "coinpaprika"]
+    named = {of: len(unusual_prices(of)) for of in ("coingecko", "coinpaprika", "csv")}
+    assert named == {"coingecko": 1, "coinpaprika": 1, "csv": 0}
 
 
 @pytest.mark.django_db
-def test_an_outlier_among_three_is_named():
+def test_an_outlier_among_three_is_named(client):
     supply = {"circulating_supply": "19000000"}
     for slug, own, price in (
         ("coingecko", "bitcoin", "100"),
@@ -121,3 +124,6 @@ def test_an_outlier_among_three_is_named():
     load("csv", record("btc", "BTC", "Bitcoin", price_usd="150", **supply))
     (found,) = unusual_prices()
     assert found["kind"] == "outlier" and found["reason"].startswith("csv: outlier: 150")
+    assert found["sources"] == ["csv"] and unusual_prices("coingecko") == []
+    shown = client.get("/stats/anomalies?source=csv").json()["data"]["prices"]
+    assert [one["kind"] for one in shown] == ["outlier"]

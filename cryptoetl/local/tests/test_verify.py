@@ -29,6 +29,11 @@ def copy(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[Callable[..
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             status, body = answers.get(self.path, (404, {}))
+            if answers.get("https") and self.headers["X-Forwarded-Proto"] != "https":
+                self.send_response(301)
+                self.send_header("Location", f"https://{self.headers['Host']}{self.path}")
+                self.end_headers()
+                return
             content = (body if isinstance(body, str) else json.dumps(body)).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
@@ -56,6 +61,11 @@ def test_all_is_well(copy: Callable[..., None], capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     assert said.count("  ok    ") == 5
     assert "All 5 are well." in said
+
+
+def test_a_copy_behind_https_is_asked_as_its_proxy_asks(copy: Callable[..., None]) -> None:
+    copy(https=(200, True))
+    assert verify() == 0
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -11,8 +12,11 @@ from django.core.management import CommandError
 
 from cryptoetl import keys
 from cryptoetl.models import ApiKey
-from ingestion.management.sentences import SentenceCommand, time_named, whole
+from ingestion.management.sentences import SentenceCommand, time_to_come, whole
 from ingestion.management.terminal import moment, table
+
+#: What of the command a field of the key is.
+ARGUMENTS = {"name": "NAME", "per_minute": "--limit", "expires_at": "--expires"}
 
 
 class Command(SentenceCommand):
@@ -26,7 +30,9 @@ class Command(SentenceCommand):
         make.add_argument("name", metavar="NAME", help="whose it is, and what for")
         make.add_argument("--operate", action="store_true", help="it may start and cancel runs, too")
         make.add_argument("--limit", metavar="N", help="requests a minute at most; without it: API_KEY_LIMIT")
-        make.add_argument("--expires", metavar="TIME", help="not valid from then on (2027-01-01); without it: never")
+        make.add_argument(
+            "--expires", metavar="TIME", help="not valid from then on (2027-01-01, or in 7d); without it: never"
+        )
         actions.add_parser("list", help="every key, without the key itself")
         revoke = actions.add_parser("revoke", help="these are not valid any more")
         revoke.add_argument("ids", metavar="ID", nargs="+", help="the key's number, as `list` shows it")
@@ -36,16 +42,20 @@ class Command(SentenceCommand):
         actions[action](**options)
 
     def make(self, name: str, operate: bool, limit: str | None, expires: str | None, **_: Any) -> None:
+        expires_at = time_to_come(expires) if expires is not None else None
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            raise CommandError(f"--expires {expires!r} is over already: the key would never be valid.")
         try:
             key, text = keys.make(
                 name,
                 ApiKey.Scope.OPERATE if operate else ApiKey.Scope.READ,
                 by="manage.py",
-                per_minute=whole(limit, "The limit") if limit else None,
-                expires_at=time_named(expires) if expires else None,
+                per_minute=whole(limit, "The limit") if limit is not None else None,
+                expires_at=expires_at,
             )
         except ValidationError as error:
-            raise CommandError("; ".join(error.messages)) from error
+            said = [f"{ARGUMENTS.get(name, name)}: {' '.join(why)}" for name, why in error.message_dict.items()]
+            raise CommandError(" ".join(said)) from error
         self.stdout.write(text)
         self.stderr.write(f"Key {key.pk} may {key.get_scope_display()}. This is the only time that it is shown.")
 
