@@ -120,13 +120,14 @@ def lock_assets(
 
     Nothing is taken where no asset gets another name and no listing moves: pricing takes what it needs.
     """
-    wanted, early = set(priced), False
+    wanted: set[int | None] = set(priced)
+    early = False
     for (group, slug), asset in zip(placement.groups, placement.asset_ids, strict=True):
         for listing in group:
             place = stored.get(listing.key)
             if place is None or listing.key in fresh:
                 wanted.add(asset)
-            elif place.asset_id != asset or place.slug != slug:
+            if place is not None and (place.asset_id != asset or place.slug != slug):
                 early = True
                 wanted |= {place.asset_id, asset}
     if early:
