@@ -9,9 +9,9 @@ again: what a living process owes is given back by then.
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterable
+from time import sleep
 
 from django.db import InterfaceError, OperationalError, connection
 
@@ -64,7 +64,7 @@ def _settle_in_time() -> None:
     global _thread
     try:
         while True:
-            time.sleep(EVERY)
+            sleep(EVERY)
             try:
                 settle()
             except (OperationalError, InterfaceError):

@@ -7,8 +7,8 @@ is set aside with its reason, a record of it is kept as a reject, and neither st
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Collection, Mapping, Sequence
+from time import sleep
 from typing import NamedTuple
 
 from django.conf import settings
@@ -115,7 +115,7 @@ def is_owed(page_id: int, most: int) -> bool:
     spent = RawPayload.objects.filter(pk=page_id, state=RawPayload.State.STORED, attempts__gte=most)
     if not spent.exists():
         return False
-    time.sleep(attempts.GRACE)
+    sleep(attempts.GRACE)
     with transaction.atomic():
         page = spent.select_for_update(skip_locked=True, no_key=True).first()
         if page is not None:

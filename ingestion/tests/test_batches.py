@@ -134,7 +134,7 @@ def test_a_page_is_not_set_aside_while_a_living_process_owes_it_an_attempt(waiti
     _, pages = waiting
     settings.ETL_RETRY_ATTEMPTS = 1
     RawPayload.objects.filter(pk=pages[0]).update(attempts=1)
-    monkeypatch.setattr(attempts.time, "sleep", lambda _: attempts.give_back([pages[0]]))
+    monkeypatch.setattr(normalizing, "sleep", lambda _: attempts.give_back([pages[0]]))
     assert normalizing.normalize(pages[0])
     assert RawPayload.objects.get(pk=pages[0]).state == "normalized"
 
