@@ -11,6 +11,7 @@ from datetime import timedelta
 from django.db import connection
 
 from assets import filing, pricing
+from assets.clock import database_clock
 from assets.copying import array_of, copy_rows
 from assets.identity import called
 from assets.models import Source
@@ -26,8 +27,7 @@ def add(source: Source, newcomers: Sequence[tuple[AssetRecord, Collection[int]]]
         return {}
     interval = timedelta(seconds=source.interval_seconds)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now = cursor.fetchone()[0]
+        now = database_clock()
         asset_ids = numbers(cursor, "assets_asset", len(newcomers))
         listing_ids = numbers(cursor, "assets_listing", len(newcomers))
         assets, listings = [], []

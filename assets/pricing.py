@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 
+from assets.clock import database_clock
 from assets.consensus import INTERVALS_FRESH, THRESHOLD_PERCENT, Consensus, SourceQuote, consensus, why_not
 from assets.copying import array_of_numbers, json_of, stage
 from assets.models import Source
@@ -157,7 +158,7 @@ def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
         )
         until = cursor.fetchone()[0]
         if now is None:
-            now = database_time()
+            now = database_clock()
         if until is not None and until <= now:
             # Here and not where it is due alone: another source's word may come first, and move `fresh_until` on.
             cursor.execute(WENT_STALE, {"ids": array, "now": now})
@@ -221,14 +222,6 @@ def columns(agreed: Consensus, quotes: int) -> tuple[object, ...]:
         agreed.observed_at,
         agreed.fresh_until,
     )
-
-
-def database_time() -> datetime:
-    """Now by PostgreSQL's clock: by a process's own that is wrong, fresh quotes would be taken for stale."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-    return now
 
 
 def reprice_due(limit: int = 5000) -> int:

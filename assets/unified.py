@@ -16,8 +16,9 @@ import orjson
 from django.db import connection
 
 from assets import filters, seeking, tally
+from assets.clock import database_clock
 from assets.pagination import Place
-from assets.pricing import COLUMNS, TYPES, database_time, priced, quotes_sql
+from assets.pricing import COLUMNS, TYPES, priced, quotes_sql
 from assets.seeking import DEEP
 from assets.selectors import Facts, Rows, epoch, fetch
 from assets.tables import ASSETS, DATA, QUOTES_THEN, Condition, Table, data_table, delisted_then, iso, literal
@@ -133,7 +134,7 @@ def reckoned(asset_ids: Sequence[int], wanted: Wanted) -> dict[int, tuple[str, d
     time wanted.
     """
     if wanted.as_of is None:
-        figures = priced(asset_ids, database_time())
+        figures = priced(asset_ids, database_clock())
     else:
         quotes = quotes_sql(QUOTES_THEN.format(time=literal(wanted.as_of)), delisted_then(wanted.as_of, "listing"))
         figures = priced(asset_ids, wanted.as_of, quotes)

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from assets import prepared
+from assets.clock import database_clock
 from assets.models import Source
 from ingestion.errors import BudgetSpent, RateLimited, Unavailable
 from ingestion.models import CallMonth, Gate
@@ -45,13 +46,6 @@ class Limits:
 
     per_minute: int
     per_month: int | None
-
-
-def database_clock() -> datetime:
-    """PostgreSQL's clock now, not the transaction's."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
 
 
 def first_of_month(now: datetime) -> datetime:

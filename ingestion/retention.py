@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from assets import tally
+from assets.clock import database_clock
 from ingestion.models import BackfillPiece
 
 CHUNK = 500
@@ -60,8 +61,7 @@ def prune(dry_run: bool = False) -> Pruned:
     """What is older than its retention is gone, or merely counted."""
     with connection.cursor() as cursor:
         # PostgreSQL's clock: a worker's that is ahead would drop all history.
-        cursor.execute("SELECT now()")
-        now = cursor.fetchone()[0]
+        now = database_clock()
         before = now - timedelta(days=settings.RAW_RETENTION_DAYS)
         partitions = old_partitions(now - timedelta(days=settings.HISTORY_RETENTION_DAYS))
         cursor.execute(f"SELECT count(*) FROM ({OLD_PAGES}) old", {"before": before})

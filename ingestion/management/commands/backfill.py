@@ -16,11 +16,12 @@ from django.conf import settings
 from django.core.management import CommandError
 from django.db import InterfaceError, OperationalError, connection
 
+from assets.clock import database_clock
 from assets.models import Source
 from ingestion import backfilling
 from ingestion.backfilling import Forbidden, Plan
 from ingestion.errors import BudgetSpent, Unavailable
-from ingestion.gate import Throttled, database_clock, first_of_next_month
+from ingestion.gate import Throttled, first_of_next_month
 from ingestion.http import SourceHttp
 from ingestion.management.sentences import SentenceCommand, source_argument, source_named, whole
 from ingestion.management.terminal import Progress, span
