@@ -168,7 +168,7 @@ def test_killed_in_the_middle_and_run_again_nothing_is_fetched_twice_and_nothing
     command = ("backfill", "coingecko", "--interval", "1d", "--days", "30", "--yes", "--coins", *largest(12))
     undisturbed = expected(manage, known, command)
     # Each answer takes a moment, so that there is a middle.
-    known.fail("coingecko", Fault.SLOW_START, times=None, delay=0.2)
+    known.fail("coingecko", Fault.SLOW_START, times=None, delay=0.5)
     crowd = crew.Crew(known)
     try:
         for calls in (3, 7):
