@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpResponse
+from django.http.request import MediaType
 from django.urls import path
 from django.urls.resolvers import URLPattern
 from django.utils.http import http_date, parse_etags
-from rest_framework.exceptions import APIException, NotFound, Throttled
+from rest_framework.exceptions import APIException, NotAcceptable, NotFound, Throttled
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -29,8 +30,15 @@ from assets.reader import reading
 from assets.renderers import JSONRenderer
 
 
+#: Ranges of `Accept` that are looked at: nobody has more to say.
+MOST_RANGES = 64
+
+
 class Negotiation(DefaultContentNegotiation):
-    """`?format=` wins over the header `Accept`, and one that isn't there is the caller's mistake."""
+    """`?format=` wins over the header `Accept`, and one that isn't there is the caller's mistake.
+
+    Of the header the weights count (`q`), which DRF leaves out: a form with 0 is not wanted, however wide the rest is.
+    """
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
@@ -39,14 +47,30 @@ class Negotiation(DefaultContentNegotiation):
         wanted = request.query_params.get("format")
         if wanted is None:
             first = renderers[0]
+            accept = request.META.get("HTTP_ACCEPT") or "*/*"
             # What programs send: nothing to weigh up.
-            if request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", first.media_type):
+            if accept in ("*/*", first.media_type):
                 return first, first.media_type
-            return super().select_renderer(request, renderers, format_suffix)
+            ranges = [MediaType(part) for part in accept.split(",", MOST_RANGES)[:MOST_RANGES]]
+            best = max(renderers, key=lambda renderer: wish(ranges, renderer.media_type))
+            if not wish(ranges, best.media_type)[0]:
+                forms = ", ".join(str(renderer.media_type) for renderer in renderers)
+                raise NotAcceptable(f"Accept asks for nothing that there is here: {forms}.")
+            return best, best.media_type
         for renderer in renderers:
             if renderer.format == wanted:
                 return renderer, renderer.media_type
         raise Invalid({"format": "must be one of " + ", ".join(str(renderer.format) for renderer in renderers)})
+
+
+def wish(ranges: Iterable[MediaType], form: str) -> tuple[float, int]:
+    """(weight, closeness) of the range of `Accept` that names the form most closely; 0 when it isn't wanted."""
+    main, _, sub = form.partition("/")
+    closeness, weight = max(
+        ((one.specificity, one.quality) for one in ranges if one.main_type in ("*", main) and one.sub_type in ("*", sub)),
+        default=(0, 0.0),
+    )
+    return weight, closeness
 
 
 class ErrorsInJson:

@@ -140,6 +140,34 @@ def test_a_form_that_is_not_there_is_406(client):
     assert client.get("/data", headers={"Accept": "nonsense"}).status_code in (200, 406)
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/html;q=0.5, application/json", "application/json"),
+        ("application/json;q=0.5, text/html", "text/html"),
+        ("application/json;q=0.5, */*", "text/html"),
+        ("text/html;q=0, */*", "application/json"),
+        ("text/csv;q=0.1, application/x-ndjson;q=0.2", "application/x-ndjson"),
+        ("text/*;q=0.1, text/csv", "text/csv"),
+        ("application/json; charset=utf-8", "application/json"),
+        ("APPLICATION/JSON; q=0.1", "application/json"),
+        ("", "application/json"),
+    ],
+)
+def test_the_weights_of_accept_decide(client, accept, kind):
+    coins("coingecko", 1)
+    answer = client.get("/data", headers={"Accept": accept})
+    assert answer.status_code == 200 and answer["Content-Type"].split(";")[0] == kind
+    if answer.streaming:
+        b"".join(answer.streaming_content)
+
+
+@pytest.mark.parametrize("accept", ["application/json;q=0", "*/*;q=0", "application/json;q=0.0, text/plain", "," * 8000])
+def test_a_form_that_is_not_wanted_is_not_given(client, accept):
+    body = error(client.get("/data", headers={"Accept": accept}), 406, "not_acceptable")
+    assert "application/json" in body["error"]["message"], "it says what there is"
+
+
 def test_what_is_no_json_has_its_errors_in_the_one_shape(client):
     error(client.get("/metrics?x=1"), 400, "invalid")
     error(client.get("/metrics", headers={"Accept": "application/json"}), 406, "not_acceptable")
