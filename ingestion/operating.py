@@ -83,7 +83,8 @@ class SourceRuns(Operating):
         source = Source.objects.filter(slug=source_slug(named(slug, "slug"))).first()
         if source is None:
             raise NotFound(f"There is no source {slug[:100]!r}.")
-        if not source.enabled:
+        # A request that comes again has its run already, whatever became of the source since.
+        if not source.enabled and not Run.objects.filter(request_key=request_key or "").exists():
             raise Conflict(f"{source.title} is disabled: enable it in the admin first.", "disabled")
         try:
             run, is_new = runs.start_once(source, Run.Trigger.API, request_key, full=body.full)

@@ -105,6 +105,17 @@ def test_the_same_request_at_once_starts_one_run(operator):
     assert answers == {(202, Run.objects.get().pk)}
 
 
+def test_a_request_that_comes_again_has_its_run_though_the_source_was_disabled_since(operator):
+    again = {"headers": {"Idempotency-Key": "tonight"}}
+    run_id = operator.post(PATH, **again).json()["data"]["run_id"]
+    Source.objects.filter(slug="coingecko").update(enabled=False)
+    answer = operator.post(PATH, **again)
+    assert (answer.status_code, answer["Idempotency-Replayed"]) == (202, "true")
+    assert answer.json()["data"]["run_id"] == run_id
+    assert operator.post(PATH, headers={"Idempotency-Key": "tomorrow"}).status_code == 409
+    assert operator.post(PATH).status_code == 409
+
+
 def test_a_disabled_source_and_one_that_there_is_not(operator):
     Source.objects.filter(slug="coingecko").update(enabled=False)
     assert operator.post(PATH).json()["error"]["code"] == "disabled"
