@@ -117,6 +117,10 @@ class Reading(APIView):
             self.check_throttles(request)
             raise
 
+    def get_authenticators(self) -> list[Any]:
+        """Where nobody needs a key none is looked at: these answer whatever is down, and keys are in the database."""
+        return super().get_authenticators() if self.scope is not None else []
+
     def get_view_name(self) -> str:
         return self.summary or str(super().get_view_name())
 

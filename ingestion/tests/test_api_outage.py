@@ -13,6 +13,8 @@ from cryptoetl.local.throwaway import Throwaway
 
 pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
 
+NEVER_LOOK_AT_KEYS = ("/health", "/health/live", "/health/ready", "/metrics", "/schema", "/docs")
+
 
 @pytest.fixture
 def postgres_away(servers: Throwaway) -> Iterator[None]:
@@ -43,7 +45,8 @@ def test_without_postgresql_everything_says_so_soon_and_goes_on_when_it_is_back(
         ("/docs", 200),
     ]:
         begun = time.monotonic()
-        answer = client.get(path)
+        # A key can't be looked up, and need not be where nobody needs one.
+        answer = client.get(path, headers={"X-API-Key": "cx_any"} if path in NEVER_LOOK_AT_KEYS else {})
         assert answer.status_code == status, (path, answer.getvalue()[:300])
         assert time.monotonic() - begun < 3, path
         assert b"Traceback" not in answer.getvalue()
