@@ -31,7 +31,8 @@ SELECT source.slug, source.title, source.enabled, source.interval_seconds, sourc
          WHERE reject.source_id = source.id AND reject.state = 'open') AS rejects_open,
        (SELECT count(*) FROM ingestion_rawpayload waiting
          WHERE waiting.source_id = source.id AND waiting.state = 'stored') AS pages_waiting,
-       to_timestamp((floor(extract(epoch FROM now()) / source.interval_seconds) + 1) * source.interval_seconds)
+       now() + interval '1 second' * (source.interval_seconds
+           - mod(extract(epoch FROM now() - coalesce(scheduled.queued_at, to_timestamp(0))), source.interval_seconds))
            AS next_due_at,
        now() AS now
 FROM assets_source source
@@ -43,6 +44,8 @@ LEFT JOIN LATERAL (SELECT * FROM ingestion_run run WHERE run.source_id = source.
     AND run.status = 'completed' ORDER BY id DESC LIMIT 1) good ON true
 LEFT JOIN LATERAL (SELECT * FROM ingestion_run run WHERE run.source_id = source.id
     AND run.status = 'failed' ORDER BY id DESC LIMIT 1) bad ON true
+LEFT JOIN LATERAL (SELECT queued_at FROM ingestion_run run WHERE run.source_id = source.id
+    AND run.trigger = 'schedule' ORDER BY id DESC LIMIT 1) scheduled ON true
 LEFT JOIN LATERAL (SELECT last_processed_id FROM ingestion_run run WHERE run.source_id = source.id
     AND run.last_processed_id <> '' ORDER BY id DESC LIMIT 1) processed ON true
 LEFT JOIN LATERAL (SELECT normalized_at FROM ingestion_rawpayload page WHERE page.source_id = source.id
@@ -94,6 +97,7 @@ class Standing:
     rejects_open: int
     pages_waiting: int
     next_due_at: datetime
+    """Whole intervals after the last run that the schedule began: beat counts them from its own beginning."""
     now: datetime
     budget: Budget | None = field(default=None, compare=False)
     """None for a source that no module of this version stands for."""

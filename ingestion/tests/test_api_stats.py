@@ -86,6 +86,17 @@ def test_stats_show_the_budget_the_circuit_and_what_waits(client, settings):
     assert timedelta(0) < due - datetime.now(UTC) <= timedelta(seconds=gecko["interval_seconds"])
 
 
+def test_the_next_run_is_due_whole_intervals_after_the_last_one_of_the_schedule(client):
+    """Not at the beginning of a slot of the clock: beat counts from when it began."""
+    Source.objects.filter(slug="coingecko").update(interval_seconds=1200)
+    now = datetime.now(UTC)
+    for ago, trigger in [(timedelta(minutes=45), "schedule"), (timedelta(minutes=3), "command")]:
+        run = ended("coingecko")
+        Run.objects.filter(pk=run.pk).update(queued_at=now - ago, trigger=trigger)
+    due = datetime.fromisoformat(client.get("/stats").json()["sources"]["coingecko"]["next_due_at"])
+    assert abs(due - (now + timedelta(minutes=15))) < timedelta(seconds=1)
+
+
 def test_the_number_of_queries_does_not_grow(client, django_assert_num_queries):
     for minute in range(30):
         ended("coingecko", at=NOON + timedelta(minutes=minute), inserted=1)
