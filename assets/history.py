@@ -166,7 +166,7 @@ FROM (SELECT row_to_json(shown)::text AS text, extract(epoch FROM candle.start):
 
 def points(series: Sequence[Series], asked: Window) -> tuple[str, datetime | None, list[dict[str, Any]]]:
     """(points as JSON, commas between them, where the next page begins, gaps longer than three of a source's
-    intervals)."""
+    intervals, those at the ends of the window up to now too)."""
     every = {one.listing_id: one for one in series}
     with connection.cursor() as cursor:
         cursor.execute(POINTS, [list(every), asked.begin, asked.end])
@@ -176,11 +176,12 @@ def points(series: Sequence[Series], asked: Window) -> tuple[str, datetime | Non
         # The next page begins with a whole moment, so that no two pages share one.
         beyond = found[-1][1]
         found = [row for row in found if row[1] < beyond]
-    gaps, before = [], dict[int, datetime]()
-    for _, at, listing_id in found:
-        last = before.get(listing_id)
-        if last is not None and at - last > INTERVALS_FRESH * every[listing_id].every:
-            gaps.append({"from": last, "to": at, "source": source_label(every[listing_id].source)})
+    until = beyond or min(asked.end, datetime.now(UTC))
+    gaps, before = [], dict.fromkeys(every, asked.begin)
+    for _, at, listing_id in [*found, *(("", until, listing_id) for listing_id in every)]:
+        one = every[listing_id]
+        if at - before[listing_id] > INTERVALS_FRESH * one.every:
+            gaps.append({"from": before[listing_id], "to": at, "source": source_label(one.source)})
         before[listing_id] = at
     return ",".join(row[0] for row in found), beyond, gaps
 

@@ -70,7 +70,9 @@ class AssetHistory(OfAsset):
             "next": following,
         }
         # Without the times asked for: those that the caller left open move with the clock.
-        return self.conditional(request, content, [text, to_json([gaps, whose])], None)
+        ends = (window.begin, window.end)
+        known = [{name: value for name, value in gap.items() if value not in ends} for gap in gaps]
+        return self.conditional(request, content, [text, to_json([known, whose])], None)
 
 
 def lines(kind: str, series: Sequence[Series], asked: Window) -> Iterable[bytes]:

@@ -119,9 +119,41 @@ def test_gaps_are_named_not_filled(client):
     ]
     before = ask(client, "interval=5m&from=2026-10-01T11:50:00Z&to=2026-10-01T12:10:00Z")
     assert [(gap["from"], gap["to"]) for gap in before["gaps"]] == [("2026-10-01T11:50:00Z", "2026-10-01T12:00:00Z")]
-    observe("coingecko", (300, "4"))
-    raw = ask(client, "from=2026-10-01&to=2026-10-02")
-    assert raw["gaps"] == [{"from": "2026-10-01T12:30:00Z", "to": "2026-10-01T17:00:00Z", "source": "coingecko"}]
+
+
+def test_gaps_between_raw_points_and_at_the_ends_of_their_window_are_named(client, monkeypatch):
+    observe("coingecko", (0, "1"), (5, "2"), (30, "3"), (300, "4"))
+    observe("coinpaprika", (300, "4"))
+    inner = {"from": "2026-10-01T12:30:00Z", "to": "2026-10-01T17:00:00Z", "source": "coingecko"}
+    asked = "from=2026-10-01T11:00:00Z&to=2026-10-01T17:15:00Z"
+    assert ask(client, f"{asked}&source=coingecko")["gaps"] == [inner], "an hour is three intervals: no gap yet"
+    before, after = "2026-09-30T00:00:00Z", "2026-10-02T00:00:00Z"
+    query = f"from={before}&to={after}"
+    assert ask(client, query)["gaps"] == [
+        {"from": before, "to": "2026-10-01T12:00:00Z", "source": "coingecko"},
+        inner,
+        {"from": before, "to": "2026-10-01T17:00:00Z", "source": "coinpaprika"},
+        {"from": "2026-10-01T17:00:00Z", "to": after, "source": "coingecko"},
+        {"from": "2026-10-01T17:00:00Z", "to": after, "source": "coinpaprika"},
+    ]
+    assert len(ask(client, "from=2026-10-02&to=2026-10-03")["gaps"]) == 2, "nothing but gaps"
+    monkeypatch.setattr(history, "AT_MOST", 3)
+    monkeypatch.setattr(history, "POINTS", history.POINTS.replace("LIMIT 10001", "LIMIT 4"))
+    first = ask(client, f"{query}&source=coingecko")
+    assert first["gaps"][-1] == inner, "a page ends where the next one begins"
+    assert client.get(first["next"]).json()["gaps"] == [
+        {"from": "2026-10-01T17:00:00Z", "to": after, "source": "coingecko"}
+    ]
+
+
+def test_a_gap_up_to_now_leaves_the_tag_alone(client):
+    """It grows with the clock, as the window does."""
+    observe("coingecko", (0, "1"))
+    (now, later) = (client.get("/assets/bitcoin/history") for _ in range(2))
+    assert now.json()["gaps"] != later.json()["gaps"]
+    assert now["ETag"] == later["ETag"]
+    query = "from=2026-10-01&to=2026-10-02"
+    assert client.get(f"/assets/bitcoin/history?{query}")["ETag"] != now["ETag"]
 
 
 def test_a_window_without_any_candle_is_one_gap(client):
