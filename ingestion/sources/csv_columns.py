@@ -11,6 +11,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from ingestion.sources.figures import SIGNS
+
 #: Each field of a record, and the headers under which it is found, best first.
 ALIASES: dict[str, tuple[str, ...]] = {
     "id": (
@@ -20,6 +22,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "symbol": (
         *("symbol", "ticker", "ticker symbol", "coin symbol", "crypto symbol", "currency code", "code", "sym"),
         *("name abr", "abbr", "abbreviation", "short name", "símbolo", "sigla", "kürzel", "asset symbol"),
+        *("base", "base asset", "base currency"),
     ),
     "name": (
         *("name", "coin name", "crypto name", "currency name", "asset name", "coin", "cryptocurrency", "crypto"),
@@ -57,7 +60,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
             "volume usd",
             "volume usd 24h",
         ),
-        *("volume notional", "quote volume", "day volume", "daily volume", "24h vol", "volume $", "volume"),
+        *("volume notional", "quote volume", "quote asset volume", "day volume", "daily volume", "24h vol", "volume $", "volume"),
         *("volumen 24h", "volumen", "volume 24 h", "handelsvolumen", "handelsvolumen 24h", "volume negociado"),
     ),
     "percent_change_24h": (
@@ -81,6 +84,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("time open", "open time", "fecha", "data", "datum", "fecha hora", "data hora", "zeit", "dend"),
     ),
     "time_of_day": ("time", "hour", "hora", "uhrzeit", "zeit", "dendtime"),
+    "quoted_in": ("quote currency", "price currency", "vs currency", "quote asset", "quote", "fiat"),
+    "currency": ("currency", "currency code", "currency name", "moneda", "moeda", "divisa", "währung"),
 }
 
 #: The fields of which a record needs at least one beside the coin's identity.
@@ -91,8 +96,9 @@ def plain(header: str) -> str:
     """A header without what differs between two spellings of it: `Cap. de Mercado` and `capDeMercado` are one."""
     text = unicodedata.normalize("NFKD", header).casefold()
     text = "".join(character for character in text if not unicodedata.combining(character))
-    text = text.replace("%", "pct").replace("$", "usd").replace("ß", "ss")
-    return re.sub(r"[^\w#]|_", "", text)
+    text = text.replace("%", "pct").replace("us$", "usd").replace("$", "usd").replace("ß", "ss")
+    # A sign of money stays: `Price (€)` is no `Price`.
+    return re.sub(rf"[^\w#{SIGNS}]|_", "", text)
 
 
 _FIELDS: dict[str, list[tuple[int, str]]] = {}

@@ -15,9 +15,9 @@ from ingestion.errors import Malformed
 from ingestion.sources.coinmarketcap_cells import is_front_page
 from ingestion.sources.csv_coin import coin_of
 from ingestion.sources.csv_columns import FIGURES, columns_of
-from ingestion.sources.csv_pairs import quote_currency
+from ingestion.sources.csv_pairs import keep_currency, quote_currency
 from ingestion.sources.dates import DayOrder, is_time
-from ingestion.sources.figures import decimal_mark, number
+from ingestion.sources.figures import UNKNOWN, decimal_mark, number
 
 CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?\s*([ap]m)?\s*(Z|UTC)?", re.IGNORECASE | re.ASCII)
 #: A coin's address at CoinMarketCap, CoinGecko, CoinPaprika and their like; its last part names the coin.
@@ -57,6 +57,9 @@ def meaning_of(header: Sequence[str], sample: Rows, file: str) -> Meaning:
         raise Malformed(f"{file} has dates for columns ({days[0]}, {days[1]}, …); a row must be one coin at one time.")
     columns = columns_of(header)
     _check_time(columns, header, sample, file)
+    if currency := keep_currency(columns, sample):
+        named = header[columns["quoted_in"]]
+        raise Malformed(f"{file} holds prices in {currency} (column {named!r}), not in US dollars.")
     _check_identity(columns, sample)
     quote = quote_currency(header, columns, sample)
     if quote and quote.currency != "USD":
@@ -94,6 +97,9 @@ def without_header(sample: Rows, width: int, file: str) -> tuple[list[str], Mean
 def _completed(meaning: Meaning, header: Sequence[str], sample: Rows, file: str) -> Meaning:
     """The meaning with all that the values tell: the coin, the decimals, the order of days and months."""
     columns = meaning.columns
+    for name in FIGURES:
+        if _are_words(_values(sample, columns.get(name))):  # `Market` may be a market's name
+            del columns[name]
     if not meaning.coin and not columns.keys() & {"id", "url", "symbol", "name"}:
         named = coin_of(file)
         if named is None:
@@ -191,6 +197,11 @@ def _refuse_history_without_times(meaning: Meaning, sample: Rows, file: str) -> 
 
 def _values(sample: Rows, index: int | None) -> list[str]:
     return [] if index is None else [row[index] for row in sample if row[index]]
+
+
+def _are_words(values: list[str]) -> bool:
+    digits = any(character.isdigit() for value in values for character in value)
+    return not digits and any(value.casefold() not in UNKNOWN for value in values)
 
 
 def _kind(values: list[str]) -> str:

@@ -1,4 +1,5 @@
-"""Which currency the prices of a file are in, where its symbols are pairs: `BTC/USD`, `1INCHBTC` beside `Volume BTC`.
+"""Which currency the prices of a file are in: by symbols that are pairs (`BTC/USD`, `1INCHBTC` beside `Volume BTC`), or
+by a column that names it.
 
 A price in another currency, and be it in a coin that is worth about a dollar, is not a price in US dollars.
 """
@@ -11,12 +12,41 @@ from typing import NamedTuple
 
 from ingestion.sources.csv_coin import COINS
 
+_MONEY = """USD EUR GBP JPY TRY BRL KRW AUD CAD CHF CNY INR RUB MXN SGD HKD NZD SEK NOK DKK PLN CZK HUF ZAR THB IDR PHP
+VND ILS AED SAR ARS CLP COP NGN UAH TWD MYR"""
+MONEY = frozenset(_MONEY.split())
+DOLLARS = frozenset(("USD", "$", "US$", "US DOLLAR", "US DOLLARS"))
 #: What exchanges quote prices in; the longest spelling first, for `FDUSD` ends in `USD`.
-_CURRENCIES = "FDUSD USDT USDC BUSD TUSD USD EUR GBP JPY TRY BRL KRW AUD CAD CHF BTC ETH BNB DAI"
-CURRENCIES = _CURRENCIES.split()
-PAIR = re.compile(rf"([A-Za-z0-9]{{1,15}}?)[/_-]({'|'.join(CURRENCIES)})", re.IGNORECASE | re.ASCII)
+CURRENCIES = "FDUSD USDT USDC BUSD TUSD".split() + _MONEY.split() + "BTC ETH BNB DAI".split()
+_PAIR = re.compile(rf"([A-Za-z0-9]{{1,15}}?)[/_-]({'|'.join(CURRENCIES)})", re.IGNORECASE | re.ASCII)
 _GLUED = re.compile(rf"([A-Z0-9]{{2,15}}?)({'|'.join(CURRENCIES)})", re.ASCII)
+_SYMBOLS = frozenset(coin.symbol for coin in COINS)
+_CODE = re.compile(r"[A-Z]{2,6}", re.ASCII).fullmatch
 _VOLUME_OF = re.compile(r"volume[ _]\(?([A-Z0-9]{2,12})\)?", re.IGNORECASE | re.ASCII)
+
+
+def keep_currency(columns: dict[str, int], sample: Sequence[Sequence[str]]) -> str:
+    """Keeps the column that says what each price is in, and returns the currency where none of them is in dollars.
+
+    Under `currency` files hold that, or their coins: it is what all values are money of a state's.
+    """
+    named = columns.pop("currency", None)
+    if named is not None and _in(named, sample) and _in(named, sample) <= MONEY | DOLLARS:
+        columns["quoted_in"] = named
+        for field in ("symbol", "name"):
+            if columns.get(field) == named:
+                del columns[field]
+    if "quoted_in" not in columns:
+        return ""
+    currencies = _in(columns["quoted_in"], sample)
+    if not currencies or not all(map(_CODE, currencies - DOLLARS)):
+        del columns["quoted_in"]
+        return ""
+    return "" if currencies & DOLLARS else min(currencies)
+
+
+def _in(column: int, sample: Sequence[Sequence[str]]) -> set[str]:
+    return {row[column].upper() for row in sample if row[column]}
 
 
 class Quoted(NamedTuple):
@@ -41,15 +71,25 @@ def quote_currency(header: Sequence[str], columns: Mapping[str, int], sample: Se
             for currency in volumes:
                 if base != currency and re.fullmatch(rf"{base}[/_-]?{currency}", symbol, re.IGNORECASE):
                     return Quoted(currency, symbol, (base, _name_of(base)))
-    pairs = [PAIR.fullmatch(symbol) for symbol in symbols]
+    pairs = [pair_of(symbol) for symbol in symbols]
     if not all(pairs) and "name" not in columns and len(symbols) > 2:
         pairs = [_GLUED.fullmatch(symbol) for symbol in symbols]
         if len({pair[2] for pair in pairs if pair}) > 1:
             return None
     if not all(pairs):
         return None
-    found_in = sorted({(pair[2].upper(), pair[0]) for pair in pairs if pair}, key=lambda found: found[0] != "USD")
+    found_in = sorted({(pair[2].upper(), pair[0]) for pair in pairs if pair}, key=lambda found: (found[0] != "USD", found))
     return Quoted(*found_in[0], None)
+
+
+def pair_of(symbol: str) -> re.Match[str] | None:
+    """The coin and the currency of a pair. Without a mark between them (`BTCUSDT`) the coin must be a known one, for
+    some are called as pairs are: sUSD.
+    """
+    if pair := _PAIR.fullmatch(symbol):
+        return pair
+    glued = _GLUED.fullmatch(symbol)
+    return glued if glued and glued[1] in _SYMBOLS else None
 
 
 def _name_of(symbol: str) -> str:

@@ -20,7 +20,7 @@ from ingestion.errors import Malformed
 from ingestion.source import PageFacts
 from ingestion.sources import coinmarketcap_cells, figures
 from ingestion.sources.csv_meaning import COIN_URL, Meaning
-from ingestion.sources.csv_pairs import PAIR
+from ingestion.sources.csv_pairs import DOLLARS, pair_of
 from ingestion.sources.dates import read_time
 from ingestion.sources.json_items import AHEAD, GENESIS, sane_text, sane_time
 
@@ -36,10 +36,13 @@ def row_reader(page: PageFacts) -> Callable[[Row], AssetRecord]:
     """What makes records of the rows of this page, made once for all. It raises Malformed with the field's name."""
     meaning, column = _meaning(page)
     identity, time, readers = _identity(meaning, column), _time(meaning, column, page), _figures(meaning, column)
+    currency_column = column.get("quoted_in")
 
     def read(row: Row) -> AssetRecord:
         key, symbol, name = identity(row)
         observed_at = time(row)
+        if currency_column and (currency := row[currency_column].strip().upper()) and currency not in DOLLARS:
+            raise Malformed(f"The price of {symbol or name} is in {currency[:20]}, not in US dollars.", "price_usd")
         values: list[Any] = [None] * len(FIGURES)
         try:
             for place, header, figure in readers:
@@ -151,7 +154,7 @@ def _name_from_id(key: str, symbol: str) -> str:
 
 def _base(symbol: str) -> str:
     """The coin of a pair with the US dollar. Raises Malformed for another pair."""
-    pair = PAIR.fullmatch(symbol)
+    pair = pair_of(symbol)
     if pair is None:
         return symbol
     if pair[2].upper() != "USD":

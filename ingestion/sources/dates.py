@@ -25,9 +25,9 @@ def _form(date: str) -> re.Pattern[str]:
 _YEAR_FIRST = _form(r"(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})")
 _YEAR_LAST = _form(r"(?P<one>\d{1,2})(?P<mark>[-/.])(?P<two>\d{1,2})(?P=mark)(?P<year>\d{4}|\d{2})")
 _COMPACT = _form(r"(?P<year>(?:19|20)\d{2})(?P<month>\d{2})(?P<day>\d{2})")
-_MONTH_NAMED = _form(r"(?P<name>[^\W\d_]{3,12})\.?\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<year>\d{4})")
+_MONTH_NAMED = _form(r"(?P<name>[a-zä]{3,12})\.?\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<year>\d{4})")
 _DAY_THEN_NAME = _form(
-    r"(?P<day>\d{1,2})(?:st|nd|rd|th|\.)?(?:\s+|-)(?:de\s+)?(?P<name>[^\W\d_]{3,12})\.?,?(?:\s+|-)(?:de\s+)?(?P<year>\d{4}|\d{2})"
+    r"(?P<day>\d{1,2})(?:st|nd|rd|th|\.)?(?:\s+|-)(?:de\s+)?(?P<name>[a-zä]{3,12})\.?,?(?:\s+|-)(?:de\s+)?(?P<year>\d{4}|\d{2})"
 )
 _UNIX = re.compile(r"(?P<seconds>\d{10})(?P<rest>\d{3}|\d{6}|\d{9})?(?:\.(?P<fraction>\d*))?", re.ASCII)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII).fullmatch

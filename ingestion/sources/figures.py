@@ -41,8 +41,9 @@ _WRITTEN = re.compile(
     r"(?:\s*(?P<money2>us\$|usd|\$)|\s*(?P<percent>%)|\s+(?P<unit>\d{0,2}[^\d\s.,$%+-]\S{0,19}))?",
     re.IGNORECASE | re.ASCII,
 )
-_SIGNS = "€£¥₹₩₽₿₺₴₦฿Ξ"
-_FOREIGN = re.compile(rf"[{_SIGNS}]|\b(?:EUR|GBP|JPY|CNY|INR|BRL|CAD|AUD|CHF|BTC|ETH|USDT)\b|(?:R|A|C|AU|CA|HK)\$")
+#: Of currencies other than the dollar.
+SIGNS = "€£¥₹₩₽₿₺₴₦฿Ξ"
+_FOREIGN = re.compile(rf"[{SIGNS}]|\b(?:EUR|GBP|JPY|CNY|INR|BRL|CAD|AUD|CHF|BTC|ETH|USDT)\b|(?:R|A|C|AU|CA|HK)\$")
 ZERO = Decimal(0)
 
 #: Plain numbers need no looking: these forms make up nearly all of any file, and are read at the speed of one match.
@@ -103,7 +104,7 @@ def number(
         raise ValueError(f"is an amount of money where none belongs: {_shown(text)}")
     if written["percent"] and not percent:
         raise ValueError(f"is a percentage where none belongs: {_shown(text)}")
-    if written["unit"] and (not unit or written["unit"][0] in _SIGNS):
+    if written["unit"] and (not unit or written["unit"][0] in SIGNS):
         if money and _FOREIGN.search(tidy):
             raise ValueError(f"is not in US dollars: {_shown(text)}")
         raise ValueError(f"is no number: {_shown(text)}")

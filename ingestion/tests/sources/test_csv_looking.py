@@ -93,6 +93,14 @@ def test_the_best_of_several_columns_is_taken(tmp_path: Path) -> None:
         ("symbol,url,price", "BNB,https://coinmarketcap.com/currencies/bnb/,5", ("bnb", "BNB", "Bnb")),
         ("symbol,url,price", "BNB,https://example.com/,5", ("bnb", "BNB", "BNB")),
         ("symbol,price", "BTC-USD,5", ("btc", "BTC", "BTC")),
+        ("symbol,price", "BTCUSD,5", ("btc", "BTC", "BTC")),
+        ("symbol,price", "SUSD,5", ("susd", "SUSD", "SUSD")),
+        ("symbol,price,currency", "BTC,5,usd", ("btc", "BTC", "BTC")),
+        ("currency,price", "BTC,5", ("btc", "BTC", "BTC")),
+        ("symbol,name,currency,price", "BTC,Bitcoin,BTC,5", ("btc-bitcoin", "BTC", "Bitcoin")),
+        ("base,quote,price", "BTC,USD,5", ("btc", "BTC", "BTC")),
+        ("symbol,name,price (US$)", "BTC,Bitcoin,5", ("btc-bitcoin", "BTC", "Bitcoin")),
+        ("symbol,name,price,market", "BTC,Bitcoin,5,spot", ("btc-bitcoin", "BTC", "Bitcoin")),
         ("symbol,name,price", "BTC/USD,Bitcoin,5", ("btc-bitcoin", "BTC", "Bitcoin")),
         ("symbol,name,price", "ab,༼ つ ◕_◕ ༽つ,5", ("ab-つ-_-つ", "AB", "༼ つ ◕_◕ ༽つ")),
     ],
@@ -163,6 +171,20 @@ def test_a_file_without_times_is_observed_when_it_was_written(tmp_path: Path) ->
     assert (datetime.now(UTC) - sweep(path).records[0].observed_at).total_seconds() < 60
 
 
+def test_a_row_in_another_currency_than_dollars_is_a_reject(tmp_path: Path) -> None:
+    found = read(tmp_path, "symbol,price,currency\nBTC,5,USD\nETH,6,EUR\nXRP,7,$\nADA,8,\n")
+    assert [record.symbol for record in found.records] == ["BTC", "XRP", "ADA"]
+    assert found.rejects == ["The price of ETH is in EUR, not in US dollars."]
+    found = read(tmp_path, "symbol,price\nBTCUSD,5\nETHEUR,6\n")
+    assert [record.symbol for record in found.records] == ["BTC"]
+    assert found.rejects == ["The price of ETHEUR is in EUR, not in US dollars."]
+
+
+def test_a_column_called_currency_says_what_a_history_is_in_and_names_no_coin(tmp_path: Path) -> None:
+    text = "Date,Open,Close,Currency\n2024-01-01,5,6,USD\n2024-01-02,6,7,USD\n"
+    assert {record.symbol for record in read(tmp_path, text, "Bitcoin.csv").records} == {"BTC"}
+
+
 def test_zero_is_unknown_where_nothing_can_be_zero(tmp_path: Path) -> None:
     header = "symbol,name,price,market_cap,total_volume,change %,rank,circulating_supply"
     record = read(tmp_path, f"{header}\nBTC,Bitcoin,0,0,0,0,0,0\n").records[0]
@@ -195,6 +217,14 @@ def test_zero_is_unknown_where_nothing_can_be_zero(tmp_path: Path) -> None:
         ("Unix,Symbol,Close,Volume ETH,Volume EUR\n1749945600000,ETHEUR,5,6,7\n", "prices in EUR (ETHEUR)"),
         ("symbol,price,date\nBTC/USDT,5,2024-01-01\n", "prices in USDT (BTC/USDT)"),
         ("symbol,price\nBTCUSDT,5\nETHUSDT,6\nXRPUSDT,7\n", "prices in USDT"),
+        ("symbol,date,close\nBTCUSDT,2024-01-01,5\nBTCUSDT,2024-01-02,6\n", "prices in USDT (BTCUSDT)"),
+        ("symbol,name,price\nBTCEUR,Bitcoin,5\nETHEUR,Ethereum,6\n", "prices in EUR (BTCEUR)"),
+        ("symbol,price\nBTC-SGD,5\nETH-SGD,6\n", "prices in SGD (BTC-SGD)"),
+        ("symbol,name,Price (€)\nBTC,Bitcoin,5\n", "has none for a price"),
+        ("symbol,name,Preis £\nBTC,Bitcoin,5\n", "has none for a price"),
+        ("symbol,name,price,currency\nBTC,Bitcoin,5,EUR\n", "prices in EUR (column 'currency')"),
+        ("Date,Close,Currency\n2024-01-01,5,CHF\n2024-01-02,6,CHF\n", "prices in CHF (column 'Currency')"),
+        ("id,vs_currency,price\nbitcoin,btc,5\nethereum,btc,6\n", "prices in BTC (column 'vs_currency')"),
         ("BTC,Bitcoin,5,6\nETH,Ethereum,7,8\n", "has no header, and its values don't tell"),
     ],
 )
