@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
-from math import gcd
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -43,10 +42,10 @@ def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
     begun_at = checkpoint.cursor
     # The word of whoever started the run counts in the worker, too.
     limit = run.fail_after or settings.FAIL_AFTER_N_RECORDS
-    options = replace(config.options, batch_size=exact_batch(config.options.batch_size, limit))
     # What a worker that died had stored counts as well.
     stored = run.payloads.aggregate(records=Sum("records", default=0))["records"]
     stop_at(limit, stored)
+    options = replace(config.options, ends_at=limit - stored if limit else None)
     for page in config.source.fetch(config.http(run.source), begun_at, options):
         if isinstance(page, Gone):
             give_up(run, lease, page)
@@ -85,13 +84,6 @@ def is_cancelled(run: Run) -> bool:
             cursor, "SELECT EXISTS (SELECT FROM ingestion_run WHERE id = %s AND cancel_requested)", [run.pk]
         )
         return bool(cursor.fetchone()[0])
-
-
-def exact_batch(batch_size: int, limit: int | None) -> int:
-    """A batch size at most as large, of which the limit is a multiple, so that a page ends at that record."""
-    if not limit:
-        return batch_size
-    return limit if limit <= batch_size else gcd(limit, batch_size)
 
 
 def begin_sweep(run: Run, lease: Lease) -> Checkpoint:

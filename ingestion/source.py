@@ -141,6 +141,8 @@ class Options:
     coins: int = 1000
     path: str = ""
     batch_size: int = 1000
+    ends_at: int | None = None
+    """A page ends at this record, counted from where fetching begins, if the source can choose."""
 
 
 Fetch = Callable[[Http, str | None, Options], Iterator[Page | Gone]]

@@ -27,7 +27,7 @@ from ingestion.sources.csv_row import coin_reader, row_reader
 
 
 def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page | Gone]:
-    """`batch_size` rows a page, fewer before a line that can't be kept and where the encoding changes.
+    """`batch_size` rows a page, fewer at `ends_at`, before a line that can't be kept and where the encoding changes.
 
     The cursor after any page is good for another batch size. A file in disorder does not keep the others of a pattern
     from being read; it fails the sweep at its end. Raises Refused, Malformed, Unavailable.
@@ -35,14 +35,17 @@ def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page | G
     known = load(cursor)
     held: Page | None = None
     trouble: Malformed | None = None
+    left = options.ends_at
     with located(options.path, http) as locations:
         marks: dict[str, Mark] = {at.name: known[at.name] for at in locations if at.name in known}
         gone = {name: mark for name, mark in known.items() if name not in {at.name for at in locations}}
         given = covered = marks.copy()
         for location in locations:
             try:
-                for page, mark in pages_of(location, marks.get(location.name), max(options.batch_size, 1)):
+                for page, mark in pages_of(location, marks.get(location.name), max(options.batch_size, 1), left):
                     marks[location.name] = mark
+                    if page is not None and left is not None:
+                        left -= page.records
                     # One page is held back, for only the last one knows that the sweep is whole.
                     if page is not None and held is not None:
                         yield held

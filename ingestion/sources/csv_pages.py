@@ -26,13 +26,18 @@ from ingestion.sources.json_items import GENESIS
 MAX_PAGE = 1 << 23
 
 
-def pages_of(location: Location, mark: Mark | None, batch_size: int) -> Iterator[tuple[Page | None, Mark]]:
-    """The file's pages behind the mark, each with the mark behind it, then the mark at its end alone."""
+def pages_of(
+    location: Location, mark: Mark | None, batch_size: int, ends_at: int | None
+) -> Iterator[tuple[Page | None, Mark]]:
+    """The file's pages behind the mark, each with the mark behind it, then the mark at its end alone.
+
+    One of them ends at the record `ends_at`, counted from the mark.
+    """
     with opened(location) as (original, file):
         stat = _stat(original) if location.is_local else ()
         if mark and mark.ended and stat and mark.stat == stat:
             return
-        reading = _Reading(location, original, file, batch_size)
+        reading = _Reading(location, original, file, batch_size, ends_at)
         if reading.goes_on(mark):
             yield from reading.pages()
         else:
@@ -50,8 +55,12 @@ class _Reading:
     dialect: Dialect
     lines: LineReader
 
-    def __init__(self, location: Location, original: FileIO, file: FileIO, batch_size: int) -> None:
+    def __init__(
+        self, location: Location, original: FileIO, file: FileIO, batch_size: int, ends_at: int | None
+    ) -> None:
         self.location, self.original, self.file, self.batch_size = location, original, file, batch_size
+        self.left = ends_at
+        """So many records further a page must end."""
         self.looked_at, self.stat = time.time(), _stat(original)
         self.digest = PrefixDigest()
         self.offset = 0
@@ -123,7 +132,7 @@ class _Reading:
             self.records.append(text)
             self.size += len(text)
             done = end
-            if len(self.records) >= self.batch_size or self.size >= MAX_PAGE:
+            if len(self.records) in (self.batch_size, self.left) or self.size >= MAX_PAGE:
                 yield from self._close()
         self.blank += "".join(pending[done : cutter.consumed])
         del pending[: cutter.consumed]
@@ -172,6 +181,8 @@ class _Reading:
             **more,
         }
         self.rows += records
+        if self.left is not None:
+            self.left -= records
         self.digest.advance(self.file.fileno(), self.offset)
         page = Page(body, None, name, now, encoding=encoding, meta=meta, records=records)
         return page, self.mark()

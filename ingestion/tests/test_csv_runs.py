@@ -39,6 +39,24 @@ def test_fail_after_n_records_is_exact_and_the_next_run_goes_on_from_the_next(in
     assert Quote.objects.count() == 30
 
 
+def test_fail_after_n_records_is_exact_over_several_files_and_around_a_line_that_can_not_be_kept(
+    ingest, tmp_path, settings
+):
+    settings.CSV_SOURCE_PATH, settings.ETL_BATCH_SIZE = str(tmp_path / "*.csv"), 1000
+    (tmp_path / "a.csv").write_text(HEADER + "".join(row(number) for number in range(1, 5)))
+    (tmp_path / "b.csv").write_text(
+        HEADER + row(5) + row(6, "\0") + "".join(row(number) for number in range(7, 31))
+    )
+    settings.FAIL_AFTER_N_RECORDS = 10
+    for last in (10, 20):
+        run = ingest("csv")
+        assert (run.status, run.processed, run.last_processed_id) == ("failed", 10, f"c{last}-coin-{last}")
+    settings.FAIL_AFTER_N_RECORDS = None
+    run = ingest("csv")
+    assert (run.status, run.processed, run.last_processed_id) == ("completed", 10, "c30-coin-30")
+    assert Quote.objects.count() == 29
+
+
 def test_an_unchanged_file_is_unchanged_and_a_file_that_grew_goes_on(ingest, file):
     file.write_text(HEADER + "".join(row(number) for number in range(1, 21)))
     assert ingest("csv").inserted == 20
