@@ -19,7 +19,7 @@ from assets.collector import collector_paused
 from assets.models import Source
 from assets.records import AssetRecord
 from assets.store import Merged
-from ingestion import attempts, drift, sightings
+from ingestion import attempts, drift, merging, sightings
 from ingestion.errors import Malformed
 from ingestion.finish import finish_if_done
 from ingestion.models import RawPayload, Reject
@@ -170,7 +170,7 @@ def commit_pages_once(payloads: Sequence[RawPayload]) -> int:
         parsed, broken = parse_all([one for one in payloads if one.pk in mine and one.pk not in outcomes])
         records = {page_id: page.records for page_id, page in parsed.items()}
         need_partitions(source, records)
-        merged = store.merge_pages(source, records)
+        merged = merging.merge(source, records)
         held = sightings.held_by(source, parsed, merged)
         for payload in payloads:
             if payload.pk in parsed:

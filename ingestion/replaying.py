@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from assets import store
-from ingestion import sightings
+from ingestion import merging, sightings
 from ingestion.errors import Malformed
 from ingestion.models import RawPayload, Reject
 from ingestion.normalizing import keep_rejects
@@ -36,7 +36,7 @@ def replay(pages: Iterator[RawPayload], dry_run: bool = False) -> Iterator[Repla
             parsed = parse(payload)
             store.ensure_partitions(record.observed_at for _, record in parsed.records)
             with transaction.atomic():
-                merged = store.merge(payload.source, parsed.records, payload.pk)
+                merged = merging.merge(payload.source, {payload.pk: parsed.records})[payload.pk]
                 close_rejects(payload, parsed)
                 keep_rejects(payload, parsed.rejects)
                 sightings.keep(sightings.held_by(payload.source, {payload.pk: parsed}, {payload.pk: merged}))
