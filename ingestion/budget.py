@@ -22,7 +22,7 @@ class Budget:
     """None: unlimited."""
     left: int | None
     a_day: float
-    """The pace since the first run of this month."""
+    """The pace since the first run of this month, as if the next interval were over."""
     runs_out_at: datetime | None
     """At that pace; None when the month ends first, or there is no limit."""
 
@@ -53,11 +53,11 @@ def budget(source: Source, now: datetime | None = None) -> Budget:
 def reckon(made: int, limit: int | None, begun: datetime | None, every: timedelta, now: datetime) -> Budget:
     """The budget that these figures make; `begun` is when the month's first run was queued."""
     left = None if limit is None else max(limit - made, 0)
-    # Within the first interval one sweep stands for the pace.
-    elapsed = max(now - begun if begun else timedelta(0), every)
-    a_day = made / (elapsed / timedelta(days=1))
-    # In days: at a slow pace they last beyond the end of the calendar.
-    days = left / a_day if left and a_day else None
+    # The latest sweep stands for the interval that follows it.
+    days = ((now - begun if begun else timedelta(0)) + every) / timedelta(days=1)
+    # In days: at a slow pace they last beyond the end of the calendar. A try or two more in the first hours (a check, a
+    # retry, a run by hand) would be hundreds by the end of the month: nothing is foreseen of less than a day.
+    a_day, days = made / days, left * max(days, 1) / made if left and made else None
     rest = (first_of_next_month(now) - now) / timedelta(days=1)
     runs_out_at = now + timedelta(days=days) if days is not None and days < rest else None
     return Budget(made, limit, left, a_day, runs_out_at)

@@ -80,7 +80,7 @@ def disputed_in(source: Source, pages: Pages) -> Iterator[Disputed]:
         if not cursor.fetchone()[0]:
             return
         words = store.news(pages, {}, 0)
-        columns = [
+        columns: list[list[object]] = [
             [word.record.source_asset_id for word in words],
             [word.record.observed_at for word in words],
             [word.page_id for word in words],
@@ -93,9 +93,7 @@ def disputed_in(source: Source, pages: Pages) -> Iterator[Disputed]:
         yield from (Disputed(*row) for row in cursor.fetchall())
 
 
-def said_again(
-    source: Source, disputed: Sequence[Disputed]
-) -> Iterator[tuple[int, Sequence[tuple[int, AssetRecord]]]]:
+def said_again(source: Source, disputed: Sequence[Disputed]) -> Iterator[tuple[int, Sequence[tuple[int, AssetRecord]]]]:
     """What later pages that are normalized say of the same coins at the same times, page by page."""
     about = {(word.source_asset_id, word.observed_at) for word in disputed}
     first = min(word.page_id for word in disputed)

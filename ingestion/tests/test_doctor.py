@@ -112,7 +112,18 @@ def test_calls_that_last_beyond_the_calendar_are_enough_for_the_month():
     its = reckon(1, 500_000, begun, timedelta(minutes=5), begun + timedelta(days=7))
     assert (its.left, its.runs_out_at) == (499_999, None)
     its = reckon(250_000, 500_000, begun, timedelta(minutes=5), begun + timedelta(days=7))
-    assert its.runs_out_at == begun + timedelta(days=14)
+    assert its.runs_out_at == begun + timedelta(days=14, minutes=5)
+
+
+def test_a_schedule_within_its_plan_is_never_said_to_run_out_and_one_beyond_it_is_within_the_day():
+    every, begun, calls, checks = timedelta(minutes=20), datetime(2026, 11, 1, tzinfo=UTC), 4, 6
+
+    def at(now: timedelta, pace: timedelta = every):
+        return reckon(calls * (now // pace + 1) + checks, 10_000, begun, pace, begun + now)
+
+    assert not [now for now in range(30 * 24 * 60) if at(timedelta(minutes=now)).runs_out_at]
+    assert round(at(timedelta(days=20)).a_day) == 288
+    assert at(timedelta(hours=8), timedelta(minutes=5)).runs_out_at
 
 
 def test_a_failed_run_is_named(manage, provider, alive):

@@ -34,7 +34,9 @@ def test_the_order_of_normalizing_does_not_matter(stored, prices, order):
     for place in order:
         assert normalizing.normalize(pages[place]) == 1
     assert str(Quote.objects.get().price_usd).replace("None", "null") == prices[-1]
-    assert {str(point.price_usd) for point in PricePoint.objects.all()} == {[one for one in prices if one != "null"][-1]}
+    assert {str(point.price_usd) for point in PricePoint.objects.all()} == {
+        [one for one in prices if one != "null"][-1]
+    }
 
 
 def test_a_page_that_is_read_again_alone_changes_nothing_that_a_later_page_said(stored):

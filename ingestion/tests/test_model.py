@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from assets import backfilled, candles, store
 from assets.models import Asset, DayCandle, HourCandle, Listing, PricePoint, Quote, Source, Tally
 from ingestion import normalizing, replaying
-from ingestion.models import RawBody, RawPayload, Reject, Run
+from ingestion.models import RawBody, RawPayload, Run
 
 COINS = ("a-coin", "b-coin")
 FRESH = datetime.now(UTC).replace(microsecond=0)
