@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 #: A sweep that keeps fewer than this share of the records of the one before (if that had MANY) is not believed at once.
 SHRUNK = 0.8
 MANY = 100
+#: What is said of a run that somebody asked to stop.
+CANCELLED = "Cancelled by a person."
 
 
 def fetched(lease: Lease, outcome: str, error: str = "") -> None:

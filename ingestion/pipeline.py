@@ -20,6 +20,7 @@ from psycopg2.extras import Json
 
 from assets import prepared
 from ingestion.errors import Malformed
+from ingestion.finish import CANCELLED
 from ingestion.lease import Lease, LeaseLost, held
 from ingestion.models import Checkpoint, RawPayload, Run
 from ingestion.parsing import as_text
@@ -59,7 +60,7 @@ def fetch(run: Run, lease: Lease, on_page: OnPage) -> None:
             raise Malformed(page.broken)
         stop_at(limit, stored)
         if is_cancelled(run):
-            raise Cancelled("Cancelled by a person.")
+            raise Cancelled(CANCELLED)
     if not stored and not run.pages:
         nothing_new(run, lease, config.source, begun_at)
 

@@ -36,6 +36,8 @@ def replay(pages: Iterator[RawPayload], dry_run: bool = False) -> Iterator[Repla
             parsed = parse(payload)
             store.ensure_partitions(record.observed_at for _, record in parsed.records)
             with transaction.atomic():
+                if not is_kept(payload):
+                    continue
                 merged = merging.merge(payload.source, {payload.pk: parsed.records})[payload.pk]
                 close_rejects(payload, parsed)
                 keep_rejects(payload, parsed.rejects)
@@ -50,6 +52,11 @@ def replay(pages: Iterator[RawPayload], dry_run: bool = False) -> Iterator[Repla
             done.failed += 1
         done.pages += 1
         yield done
+
+
+def is_kept(payload: RawPayload) -> bool:
+    """True, to the end of the transaction, unless retention has removed the page since the list of pages was made."""
+    return RawPayload.objects.select_for_update(no_key=True).filter(pk=payload.pk).exists()
 
 
 def close_rejects(payload: RawPayload, parsed: Parsed) -> None:

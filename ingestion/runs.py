@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from assets.models import Source
+from ingestion.finish import CANCELLED, finish_if_done
 from ingestion.models import Checkpoint, Run
 
 
@@ -70,10 +70,15 @@ def start_slot(slug: str) -> Run | None:
 
 def cancel(run: Run) -> bool:
     """The run stops after the page it is at; a queued one at once. False when it has ended already."""
-    queued = Q(status=Run.Status.QUEUED) | Q(status=Run.Status.RUNNING, lease_token=None, fetched_at=None)
-    stopped = Run.objects.filter(queued, pk=run.pk).update(
-        status=Run.Status.CANCELLED, finished_at=Now(), error="Cancelled by a person."
+    stopped = Run.objects.filter(pk=run.pk, status=Run.Status.QUEUED).update(
+        status=Run.Status.CANCELLED, finished_at=Now(), error=CANCELLED
     )
+    if Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING, lease_token=None, fetched_at=None).update(
+        fetched_at=Now(), outcome=Run.Status.CANCELLED, error=CANCELLED
+    ):
+        # It waits for its next attempt, which there will be none of. Pages of it may still be waited for.
+        finish_if_done(run.pk)
+        return True
     return bool(stopped or Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING).update(cancel_requested=True))
 
 

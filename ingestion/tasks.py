@@ -216,7 +216,9 @@ def database_trouble(error: Exception) -> str:
 def wait(lease: Lease, error: Unavailable) -> None:
     """The run's next attempt is due, or the run is over: raises the error in the first case."""
     mine = Run.objects.filter(pk=lease.run_id, lease_token=lease.token)
-    pages, strikes = Run.objects.values_list("pages", "strikes").get(pk=lease.run_id)
+    pages, strikes, cancelled = Run.objects.values_list("pages", "strikes", "cancel_requested").get(pk=lease.run_id)
+    if cancelled:
+        return finish.fetched(lease, Run.Status.CANCELLED, finish.CANCELLED)
     if isinstance(error, BudgetSpent | CircuitOpen):
         over = Run.Status.PARTIAL if pages or isinstance(error, BudgetSpent) else Run.Status.FAILED
         return finish.fetched(lease, over, str(error))

@@ -59,8 +59,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
             "total volume",
             "volume usd",
             "volume usd 24h",
+            "quote asset volume",
         ),
-        *("volume notional", "quote volume", "quote asset volume", "day volume", "daily volume", "24h vol", "volume $", "volume"),
+        *("volume notional", "quote volume", "day volume", "daily volume", "24h vol", "volume $", "volume"),
         *("volumen 24h", "volumen", "volume 24 h", "handelsvolumen", "handelsvolumen 24h", "volume negociado"),
     ),
     "percent_change_24h": (

@@ -78,7 +78,9 @@ def quote_currency(header: Sequence[str], columns: Mapping[str, int], sample: Se
             return None
     if not all(pairs):
         return None
-    found_in = sorted({(pair[2].upper(), pair[0]) for pair in pairs if pair}, key=lambda found: (found[0] != "USD", found))
+    found_in = sorted(
+        {(pair[2].upper(), pair[0]) for pair in pairs if pair}, key=lambda found: (found[0] != "USD", found)
+    )
     return Quoted(*found_in[0], None)
 
 

@@ -44,9 +44,7 @@ def test_fail_after_n_records_is_exact_over_several_files_and_around_a_line_that
 ):
     settings.CSV_SOURCE_PATH, settings.ETL_BATCH_SIZE = str(tmp_path / "*.csv"), 1000
     (tmp_path / "a.csv").write_text(HEADER + "".join(row(number) for number in range(1, 5)))
-    (tmp_path / "b.csv").write_text(
-        HEADER + row(5) + row(6, "\0") + "".join(row(number) for number in range(7, 31))
-    )
+    (tmp_path / "b.csv").write_text(HEADER + row(5) + row(6, "\0") + "".join(row(number) for number in range(7, 31)))
     settings.FAIL_AFTER_N_RECORDS = 10
     for last in (10, 20):
         run = ingest("csv")

@@ -118,7 +118,7 @@ class Machine(RuleBasedStateMachine):
         assert done.inserted + done.updated + done.unchanged + done.rejected == page.records
         self.gone_in.add(page.pk)
 
-    @precondition(lambda self: self.gone_in)
+    @precondition(lambda self: self.gone_in and self.of_state("normalized"))
     @rule()
     def everything_is_replayed_and_changes_nothing(self) -> None:
         pages = [page for page in self.of_state("normalized", "failed") if page.pk in self.gone_in]

@@ -302,6 +302,32 @@ def test_a_cancelled_run_stops_after_its_page_and_the_next_goes_on(market):
     assert queued.status == "cancelled"
 
 
+def test_a_run_cancelled_while_it_waits_ends_when_its_pages_are_done(market):
+    market.fail("coingecko", Fault.UNAVAILABLE, match={"page": 2})
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.ADMIN)
+    pages: list[int] = []
+    with pytest.raises(Unavailable):
+        tasks.carry(run.pk, pages.append)
+    assert runs.cancel(run)
+    run.refresh_from_db()
+    assert (run.status, run.outcome) == ("running", "cancelled"), "its page waits"
+    assert tasks.claim(run.pk) is None
+    normalizing.normalize(pages[0])
+    run.refresh_from_db()
+    last = RawPayload.objects.get().last_id
+    assert (run.status, run.processed, run.last_processed_id) == ("cancelled", 250, last)
+    assert run_to_end("coingecko").processed == 750
+
+
+def test_a_run_cancelled_while_its_source_asks_it_to_wait_does_not_wait(market):
+    market.fail("coingecko", Fault.RATE_LIMITED_SECONDS, seconds=86_400)
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.ADMIN)
+    Run.objects.filter(pk=run.pk).update(cancel_requested=True)
+    tasks.carry(run.pk, normalizing.normalize)
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("cancelled", "Cancelled by a person.")
+
+
 def test_our_own_fault_fails_at_once_and_loudly(market, monkeypatch):
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")

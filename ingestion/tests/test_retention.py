@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from assets import candles, store
 from assets.models import DayCandle, HourCandle, PricePoint
 from cryptoetl.demo import Fault
-from ingestion import retention
+from ingestion import replaying, retention
 from ingestion.models import Checkpoint, RawBody, RawPayload, Reject
 
 LONG_AGO = timedelta(days=40)
@@ -45,6 +45,16 @@ def old(ingest, provider) -> list[int]:
     RawPayload.objects.update(received_at=Now() - LONG_AGO)
     RawBody.objects.update(stored_at=Now() - LONG_AGO)
     return list(RawPayload.objects.filter(sweep=RawPayload.objects.earliest("pk").sweep).values_list("pk", flat=True))
+
+
+def test_a_page_that_retention_removes_before_a_replay_comes_to_it_is_left_out(old, provider):
+    provider.fail("coingecko", Fault.PRICE_STRING)
+    replay = replaying.replay(RawPayload.objects.select_related("source", "body").order_by("-pk").iterator())
+    assert next(replay).pages == 1
+    removed = retention.prune().pages
+    assert removed
+    *_, done = replay
+    assert (done.pages, done.failed) == (RawPayload.objects.count(), 0)
 
 
 def test_old_pages_go_with_their_bodies_and_the_latest_sweeps_stay(manage, old):
