@@ -227,7 +227,8 @@ def wait(lease: Lease, error: Unavailable) -> None:
         limited = isinstance(error, RateLimited) and pages
         tried = f" ({strikes} attempts)" if strikes > 1 else ""
         return finish.fetched(lease, Run.Status.PARTIAL if limited else Run.Status.FAILED, f"{error}{tried}")
-    seconds = backoff(strikes) if error.retry_after is None else error.retry_after
+    # A source that asks for no wait at all (`Retry-After: 0`) is not knocked at in a row.
+    seconds = max(error.retry_after or 0.0, 0.0 if isinstance(error, Throttled) else backoff(strikes))
     log.warning("waiting", extra={"seconds": round(seconds, 2), "error": str(error), "attempt": strikes})
     mine.update(
         due_at=Now() + timedelta(seconds=seconds),

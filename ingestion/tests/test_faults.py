@@ -200,6 +200,16 @@ def test_the_sources_own_word_on_waiting_is_kept_in_the_database(tables, provide
     assert len(provider.calls) == 1, "not due yet"
 
 
+def test_a_source_that_asks_for_no_wait_at_all_is_not_knocked_at_in_a_row(tables, provider, settings, monkeypatch):
+    settings.ETL_BACKOFF_SECONDS = 30.0
+    monkeypatch.setattr(tasks.random, "uniform", lambda _, most: most)
+    provider.fail("coinpaprika", Fault.RATE_LIMITED_SECONDS, seconds=0)
+    run = start_run(Source.objects.get(slug="coinpaprika"), Run.Trigger.COMMAND)
+    with pytest.raises(Unavailable) as waits:
+        tasks.carry(run.pk, normalizing.normalize)
+    assert waits.value.retry_after == 30.0
+
+
 def test_a_slow_drip_ends_at_the_deadline(ingest, provider, settings, monkeypatch):
     monkeypatch.setattr(http, "DEADLINE", 0.5)
     settings.ETL_RETRY_ATTEMPTS = 0

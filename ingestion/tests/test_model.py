@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Sum
 from hypothesis import settings
 from hypothesis import strategies as some
