@@ -206,7 +206,7 @@ def test_a_source_that_asks_for_no_wait_at_all_is_not_knocked_at_in_a_row(tables
     provider.fail("coinpaprika", Fault.RATE_LIMITED_SECONDS, seconds=0)
     run = start_run(Source.objects.get(slug="coinpaprika"), Run.Trigger.COMMAND)
     with pytest.raises(Unavailable) as waits:
-        tasks.carry(run.pk, normalizing.normalize)
+        tasks.carry(run.pk, lambda page: None)
     assert waits.value.retry_after == 30.0
 
 

@@ -7,7 +7,6 @@ a page the later record's.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
