@@ -16,6 +16,7 @@ from typing import Any
 from django.db import connection
 
 from assets.consensus import THRESHOLD_PERCENT
+from ingestion.sources import BY_SLUG
 
 #: Points of history below which nothing is said, and how far back a baseline goes.
 ENOUGH = 8
@@ -114,15 +115,23 @@ def ran(source: str | None = None, limit: int = 500) -> list[Ran]:
 
 
 def unusual_runs(runs: Sequence[Ran]) -> dict[int, list[Unusual]]:
-    """Run -> what of it is out of the ordinary, each against the completed runs of its source before it."""
+    """Run -> what of it is out of the ordinary, each against the completed runs of its source before it.
+
+    A source that goes on from its end reads another amount each time (nothing, a few new rows, a new file): of its runs
+    only the rejects are measured, and only of those that read something.
+    """
     before: dict[str, list[Ran]] = {}
     found: dict[int, list[Unusual]] = {}
     for run in runs:
         baseline = before.setdefault(run.source, [])
+        goes_on = BY_SLUG[run.source].rows_behind is not None
+        if goes_on and not run.pages:
+            continue
         odd = [
             finding
             for measure in MEASURES
-            if (
+            if (measure.name == "rejected" or not goes_on)
+            and (
                 finding := unusual(
                     measure,
                     [float(getattr(one, measure.name)) for one in baseline[-BASELINE:]],

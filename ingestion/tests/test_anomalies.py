@@ -22,9 +22,10 @@ def run(
     source: str = "coingecko",
     status="completed",
     rejected=0,
+    pages=1,
 ):
     at = NOON + timedelta(minutes=number)
-    return Ran(number, source, status, at, at + timedelta(seconds=seconds), 1, processed, rejected, None)
+    return Ran(number, source, status, at, at + timedelta(seconds=seconds), pages, processed, rejected, None)
 
 
 def test_too_little_history_says_nothing():
@@ -62,6 +63,17 @@ def test_the_tested_run_is_not_part_of_its_own_baseline():
 def test_a_source_is_measured_against_itself():
     mixed = [one for n in range(20) for one in (run(2 * n, 130, source="csv"), run(2 * n + 1, 10_000))]
     assert unusual_runs(mixed) == {}
+
+
+def test_a_file_that_grows_now_and_then_and_is_read_anew_once_a_day_raises_no_alarm():
+    def csv(number: int, processed: int, **more):
+        return run(number, processed, source="csv", **more)
+
+    unchanged = [csv(n, 100_000, pages=0, seconds=0.1) for n in range(50)]
+    grown = [csv(50 + n, 10) if n % 5 == 0 else csv(50 + n, 100_000, pages=0) for n in range(60)]
+    anew = [csv(110 + n, 100_000, pages=100, seconds=60, rejected=3) for n in range(20)]
+    assert unusual_runs(unchanged + grown + anew) == {}
+    assert 200 in unusual_runs([*unchanged, *anew, csv(200, 100_000, rejected=50_000)])
 
 
 def test_a_failed_run_is_tested_and_is_no_baseline():

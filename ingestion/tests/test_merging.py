@@ -1,4 +1,4 @@
-"""Of several words of one time the latest page's is left, though that page only repeated what an earlier one had said."""
+"""Of several words of one time the latest page's is left, though it only repeated what an earlier one had said."""
 
 from __future__ import annotations
 
