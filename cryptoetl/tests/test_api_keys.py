@@ -129,14 +129,15 @@ def test_the_command_makes_a_key_for_some_time(manage):
         (("revoke", "x"), "The number of a key is a whole number"),
         (("make", "n", "--limit", "0"), "The limit is a whole number from 1"),
         (("make", "n", "--expires", "never"), "is no time"),
-        (("make", "n", "--expires", ""), "is no time"),
+        (("make", "n", "--expires", ""), "The argument 'expires' is empty"),
         (("make", "n", "--expires", "7x"), "in how long"),
         (("make", "n", "--expires", "0d"), "--expires '0d' is over already"),
         (("make", "n", "--expires", "2020-01-01"), "--expires '2020-01-01' is over already"),
         (("make", "n", "--expires", "99999999999w"), "is no time"),
-        (("make", "n", "--limit", ""), "The limit is a whole number from 1"),
+        (("make", "n", "--limit", ""), "The argument 'limit' is empty"),
         (("make", "n", "--limit", "99999999999999"), "--limit: "),
-        (("make", ""), "NAME: "),
+        (("make", ""), "The argument 'name' is empty"),
+        (("make", " "), "NAME: "),
     ],
 )
 def test_the_command_says_what_it_can_not_do_in_a_sentence(manage, arguments, words):

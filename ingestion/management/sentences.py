@@ -41,6 +41,7 @@ class SentenceCommand(BaseCommand):
                 stream.reconfigure(errors="replace")
         try:
             options = vars(self.create_parser(argv[0], argv[1]).parse_args(argv[2:]))
+            nothing_empty(options)
             self.execute(**options)
         except CommandError as error:
             if options.get("traceback"):
@@ -107,6 +108,13 @@ def database_place() -> str:
 # ------------------------------------------------------------------------------------------------------- arguments
 
 
+def nothing_empty(options: dict[str, Any]) -> None:
+    """No argument is empty. A script whose variable is not set must not be taken to mean everything."""
+    for name, value in options.items():
+        if "" in (value if isinstance(value, list) else [value]):
+            raise CommandError(f"The argument {name!r} is empty: give it a value, or leave it out.")
+
+
 def source_argument(parser: ArgumentParser, **how: Any) -> None:
     """The positional argument `source`, or `sources`."""
     name = "sources" if how.get("nargs") == "*" else "source"
@@ -144,8 +152,8 @@ def run_numbered(text: str) -> Run:
 
 def whole(text: str, what: str) -> int:
     """The positive number that the text is."""
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**63):
-        raise CommandError(f"{what} is a whole number from 1, and {text!r} is none.")
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and 0 < int(text) < 2**63):
+        raise CommandError(f"{what} is a whole number from 1, and {text[:40]!r} is none.")
     return int(text)
 
 

@@ -57,6 +57,7 @@ def test_every_command_explains_itself(manage, command):
         ("replay csv --run x", "The number of a run is a whole number from 1, and 'x' is none."),
         ("replay csv --run -1", "The number of a run is a whole number from 1, and '-1' is none."),
         ("replay csv --run 99999999999999999999", "The number of a run is a whole number from 1, and"),
+        (f"runs show {'1' * 5000}", "The number of a run is a whole number from 1, and '1111"),
         (
             "replay csv --since yesterday",
             "'yesterday' is no time: write 2026-11-21, 2026-11-21T08:00Z, or how long ago",
@@ -95,7 +96,25 @@ def test_a_wrong_argument_is_one_sentence(manage, arguments, sentence):
     assert said.startswith(sentence), said
 
 
-@pytest.mark.parametrize("command", ["runs", "ingest csv --inline"])
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("checkpoint", "reset", ""), "source"),
+        (("replay", "csv", "--run", ""), "run"),
+        (("replay", "csv", "--since="), "since"),
+        (("requeue", "", "--discard", "--all"), "source"),
+        (("requeue", "csv", "--reason", ""), "reason"),
+        (("runs", "--source", ""), "source"),
+        (("backfill", "coingecko", "--days", "2", "--coins", ""), "coins"),
+    ],
+)
+def test_an_empty_argument_does_not_mean_everything(manage, arguments, name):
+    """A script whose variable is not set."""
+    said = manage.refused(*arguments)
+    assert said.startswith(f"The argument '{name}' is empty: give it a value, or leave it out."), said
+
+
+@pytest.mark.parametrize("command", ["runs", "ingest csv --inline", "migrate", "showmigrations"])
 def test_a_database_that_is_away_is_one_sentence(command):
     """In a process of its own, as a user has it."""
     away = os.environ | {"DATABASE_URL": "postgres://someone:secret-word@127.0.0.1:1/nowhere"}
