@@ -47,7 +47,7 @@ class Command(SentenceCommand):
             raise CommandError(f"--expires {expires!r} is over already: the key would never be valid.")
         try:
             key, text = keys.make(
-                name,
+                name.strip(),
                 ApiKey.Scope.OPERATE if operate else ApiKey.Scope.READ,
                 by="manage.py",
                 per_minute=whole(limit, "The limit") if limit is not None else None,
