@@ -1,6 +1,6 @@
 """Tells ALERT_WEBHOOK_URL when a source begins to fail and when it is well again: once each, in the order of its runs.
 
-The last run that was told of is in the database, so that nothing is told twice and nothing is forgotten while the
+The last run of each source that was told of is in the database, so that nothing is told twice and nothing is forgotten while the
 receiver is away: what can't be delivered now is delivered by a later reconciliation.
 """
 
@@ -11,6 +11,7 @@ import logging
 from django.conf import settings
 from django.db.models.functions import Now
 
+from assets.models import Source
 from ingestion.errors import SourceError
 from ingestion.http import post_json
 from ingestion.models import Pulse, Run
@@ -24,22 +25,23 @@ def tell() -> int:
     """Every change since the last time is delivered; the number of them."""
     if not settings.ALERT_WEBHOOK_URL:
         return 0
-    newest = Run.objects.exclude(status__in=Run.ACTIVE).order_by("-pk").values_list("pk", flat=True).first() or 0
+    ended = Run.objects.exclude(status__in=Run.ACTIVE).select_related("source").order_by("pk")
+    newest = ended.last()
     # A receiver that was named just now hears of what comes, not of all that was.
-    pulse, _ = Pulse.objects.get_or_create(name="alerts", defaults={"detail": {"run": newest}})
-    told = 0
-    # Runs of different sources end in any order; below the oldest one under way all have ended.
-    under_way = Run.objects.filter(status__in=Run.ACTIVE).order_by("pk").values_list("pk", flat=True).first()
-    waiting = Run.objects.filter(pk__gt=pulse.detail["run"]).select_related("source").order_by("pk")
-    for run in waiting.filter(pk__lt=under_way) if under_way else waiting:
-        if changed(run):
-            try:
-                post_json(settings.ALERT_WEBHOOK_URL, message(run))
-            except SourceError as error:
-                log.warning("alert not delivered", extra={"run_id": run.pk, "error": str(error)})
-                return told
-            told += 1
-        Pulse.objects.filter(name="alerts").update(at=Now(), detail={"run": run.pk})
+    pulse, _ = Pulse.objects.get_or_create(name="alerts", defaults={"detail": {"run": newest.pk if newest else 0}})
+    known, told = pulse.detail, 0
+    # Each source by itself, as its runs end in the order in which they began: one that waits holds no other up.
+    for source in Source.objects.order_by("pk"):
+        for run in ended.filter(source=source, pk__gt=known.get(source.slug, known["run"])):
+            if changed(run):
+                try:
+                    post_json(settings.ALERT_WEBHOOK_URL, message(run))
+                except SourceError as error:
+                    log.warning("alert not delivered", extra={"run_id": run.pk, "error": str(error)})
+                    return told
+                told += 1
+            known[source.slug] = run.pk
+            Pulse.objects.filter(name="alerts").update(at=Now(), detail=known)
     return told
 
 

@@ -10,9 +10,12 @@ from time import monotonic
 
 import pytest
 
+from assets.models import Source
 from cryptoetl.demo import Fault
 from ingestion import alerts, http
 from ingestion.errors import Unavailable
+from ingestion.models import Run
+from ingestion.runs import start_run
 
 
 @pytest.fixture
@@ -66,6 +69,18 @@ def test_what_can_not_be_delivered_is_delivered_later_and_the_address_is_in_no_l
     settings.ALERT_WEBHOOK_URL = there
     assert alerts.tell() == 1
     assert heard[0]["source"] == "coinpaprika"
+
+
+def test_a_source_whose_run_waits_holds_no_other_up(ingest, provider, heard):
+    """Asked to wait for an hour, its run is under way for an hour."""
+    assert alerts.tell() == 0
+    start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    provider.fail("coinpaprika", Fault.KEY_INVALID)
+    ingest("coinpaprika")
+    assert alerts.tell() == 1
+    ingest("coinpaprika")
+    assert alerts.tell() == 1
+    assert [message["source"] for message in heard] == ["coinpaprika"] * 2
 
 
 @pytest.mark.parametrize("what", ["headers", "a body without a length"])
