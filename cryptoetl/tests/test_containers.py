@@ -57,6 +57,12 @@ def test_every_service_shows_its_health_or_ends(name: str) -> None:
         assert service["healthcheck"] == {"disable": True}
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_one_that_still_starts_is_ended_at_once(name: str) -> None:
+    """SIGTERM ends no first process of a container that has not asked for it."""
+    assert SERVICES[name]["init"] is True
+
+
 @pytest.mark.parametrize("name", ("web", "worker", "beat"))
 def test_nothing_starts_before_the_database_is_migrated(name: str) -> None:
     assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
