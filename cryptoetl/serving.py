@@ -1,6 +1,7 @@
 """How gunicorn serves the web, wherever it is started: `gunicorn --config python:cryptoetl.serving cryptoetl.wsgi`.
 
-Its worker is gunicorn's own with threads, and three things more: what can't be parsed is answered in the shape of all
+A setting that can't be used ends the start here: read by its workers alone, gunicorn would start these for ever. Its
+worker is gunicorn's own with threads, and three things more: what can't be parsed is answered in the shape of all
 errors; a client that goes silent in the middle of its request gives the thread back; and a listener of /stream leaves
 its thread behind, with its connection in the hands of `assets.listeners`.
 """
@@ -9,17 +10,25 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import socket
 import struct
+import sys
 import uuid
 from contextlib import suppress
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.http.errors import InvalidRequestLine, LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.util import close_graceful, write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
+from ingestion import logs
+
 worker_class = "cryptoetl.serving.Worker"
+logger_class = "cryptoetl.serving.Logger"
 workers = 2
 threads = 8
 keepalive = 75
@@ -36,6 +45,22 @@ limit_request_fields = 100
 SILENT_FOR, STUCK_FOR = 10, 60
 #: Seconds that a client has to close its side of a connection that is over.
 LINGER = 0.5
+
+
+class Logger(GunicornLogger):
+    """gunicorn's own words, in the form of all others. The first thing that it makes."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryptoetl.settings")
+        try:
+            logs.configure(settings.LOGGING)
+        except ImproperlyConfigured as error:
+            sys.exit(f"cryptoetl: {error}")
+        if cfg.errorlog == "-":
+            self.error_log.handlers.clear()
+            self.error_log.setLevel(max(self.loglevel, settings.LOGGING["level"]))
+            self.error_log.propagate = True
 
 
 class Line(socket.socket):

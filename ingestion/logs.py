@@ -77,6 +77,7 @@ def configure(config: Mapping[str, Any]) -> None:
         spare,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    logging.captureWarnings(True)
     logging.config.dictConfig(
         {
             "version": 1,

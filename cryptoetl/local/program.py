@@ -18,6 +18,7 @@ from cryptoetl.local.postgres_server import server_environment
 from cryptoetl.local.trouble import Trouble
 
 QUEUES = "fetch,normalize,maintenance"
+CELERY = ["celery", "-A", "cryptoetl", "--quiet"]
 # A program that ends at once is started again every so many seconds: soon enough, and no busy loop.
 PAUSE_SECONDS = 2
 
@@ -48,20 +49,10 @@ def argv_of(name: str, state: dict[str, Any]) -> list[str]:
     if name == "worker":
         # Ended by SIGTERM, it finishes the pages it is at. REMAP_SIGTERM=SIGQUIT, the way of containers, would wait its
         # whole soft shutdown time at each `make down`; what is killed is taken over from its checkpoint anyway.
-        return [
-            "celery",
-            "-A",
-            "cryptoetl",
-            "worker",
-            "-Q",
-            QUEUES,
-            "--concurrency",
-            "2",
-            "--without-gossip",
-            "--without-mingle",
-        ]
+        alone = ["--concurrency", "2", "--without-gossip", "--without-mingle"]
+        return [*CELERY, "worker", "-Q", QUEUES, *alone]
     if name == "beat":
-        return ["celery", "-A", "cryptoetl", "beat", "--pidfile="]
+        return [*CELERY, "beat", "--pidfile="]
     if name == "provider":
         return ["cryptoetl.demo", "serve", "--port", str(state["provider_port"])]
     raise Trouble(f"There is no program {name!r} here.")

@@ -41,7 +41,7 @@ def web(django_db_setup, django_db_blocker, log) -> Iterator[int]:
     command = [sys.executable, "-m", "gunicorn", "--config", "python:cryptoetl.serving", "--workers", "1"]
     with log.open("wb") as said:
         process = subprocess.Popen(
-            [*command, "--bind", f"127.0.0.1:{port}", "--log-level", "error", "cryptoetl.wsgi"],
+            [*command, "--bind", f"127.0.0.1:{port}", "cryptoetl.wsgi"],
             cwd=django_settings.BASE_DIR,
             env={**os.environ, "DATABASE_URL": database},
             stderr=said,
@@ -175,6 +175,12 @@ def test_silence_is_the_end_of_a_line():
 
 
 @pytest.mark.slow
+def test_each_line_of_the_log_is_json_gunicorns_own_too(web, log):
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert any(line["event"].startswith("Listening at: ") for line in lines)
+    assert {"level", "logger", "timestamp"} <= set(lines[0])
+
+
 def test_a_client_that_falls_silent_in_its_request_gives_the_thread_back(web, log):
     begun = time.monotonic()
     lines = [socket.create_connection(("127.0.0.1", web), timeout=30) for _ in range(8)]
