@@ -62,7 +62,7 @@ bench: bench-requirements ## measure, print a table, write bench.json and its ch
 soak: run-requirements ## run the demo at ten times its cadence for MINUTES=10 and see whether anything grows
 	@$(LOCAL) soak
 
-env: run-requirements ## write a .env with generated passwords for docker compose
+env: run-requirements ## write generated passwords for docker compose into .env
 	@$(LOCAL) env
 
 lock: dev-requirements ## write requirements/*.txt anew from requirements/*.in

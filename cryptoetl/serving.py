@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import socket
 import struct
 import sys
@@ -18,7 +17,6 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.http.errors import InvalidRequestLine, LimitRequestHeaders, LimitRequestLine, ParseException
@@ -52,14 +50,14 @@ class Logger(GunicornLogger):
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryptoetl.settings")
         try:
-            logs.configure(settings.LOGGING)
+            from cryptoetl.settings import LOGGING
         except ImproperlyConfigured as error:
             sys.exit(f"cryptoetl: {error}")
+        logs.configure(LOGGING)
         if cfg.errorlog == "-":
             self.error_log.handlers.clear()
-            self.error_log.setLevel(max(self.loglevel, settings.LOGGING["level"]))
+            self.error_log.setLevel(max(self.loglevel, LOGGING["level"]))
             self.error_log.propagate = True
 
 

@@ -1,7 +1,7 @@
 """Tells ALERT_WEBHOOK_URL when a source begins to fail and when it is well again: once each, in the order of its runs.
 
-The last run of each source that was told of is in the database, so that nothing is told twice and nothing is forgotten while the
-receiver is away: what can't be delivered now is delivered by a later reconciliation.
+The last run of each source that was told of is in the database, so that nothing is told twice and nothing is forgotten
+while the receiver is away: what can't be delivered now is delivered by a later reconciliation.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def main() -> int:
     demo = commands.add_parser("demo", help="the same system with data of its own, without network or keys")
     demo.add_argument("--down", action="store_true", help="stop the demo and remove its folder")
     commands.add_parser("soak", help="run the demo at ten times its cadence and see whether anything grows")
-    commands.add_parser("env", help="write a .env with generated passwords for docker compose")
+    commands.add_parser("env", help="write generated passwords for docker compose into .env")
     arguments = parser.parse_args()
     # A name that the terminal's encoding can't show must not be the end of a start.
     for stream in (sys.stdout, sys.stderr):

@@ -172,9 +172,21 @@ def test_env_writes_passwords_once_and_for_its_owner_alone(tmp_path: Path, monke
     assert set(values) == set(dotenv.SECRETS)
     assert all(len(value) >= 32 for value in values.values())
     assert len(set(values.values())) == len(values)
-    with pytest.raises(Trouble, match="exists and is left as it is"):
-        dotenv.write()
+    assert dotenv.write() == 0
     assert file.read_text() == written
+
+
+def test_env_adds_what_a_file_of_ones_own_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the quick start leaves one, or a copy of .env.example."""
+    monkeypatch.setattr(dotenv, "CLONE", tmp_path)
+    file = tmp_path / ".env"
+    file.write_text("#REDIS_PASSWORD=\nPOSTGRES_PASSWORD=mine\nCSV_SOURCE_PATH=/csv/*.csv")
+    file.chmod(0o644)
+    assert dotenv.write() == 0
+    values = environment.in_file(file)
+    assert values.keys() == {*dotenv.SECRETS, "CSV_SOURCE_PATH"}
+    assert (values["POSTGRES_PASSWORD"], values["CSV_SOURCE_PATH"]) == ("mine", "/csv/*.csv")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_log_is_followed_across_its_rotation(tmp_path: Path) -> None:
