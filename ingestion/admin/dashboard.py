@@ -22,13 +22,16 @@ RUNS_SHOWN = 12
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """What the template shows."""
+    """What the template shows, to whoever may see runs."""
+    context["title"] = "Overview (demo)" if settings.DEMO else "Overview"
+    if not any(request.user.has_perm(f"ingestion.{verb}_run") for verb in ("view", "change")):
+        return context
     its_crew = crew()
     pulse = Pulse.objects.filter(name="reconcile").first()
     keys = dict(Source.objects.values_list("slug", "pk"))
     return {
         **context,
-        "title": "Overview (demo)" if settings.DEMO else "Overview",
+        "may_see": True,
         "sources": [card(standing, keys[standing.slug]) for standing in standings()],
         "runs": [line(run) for run in Run.objects.select_related("source").order_by("-pk")[:RUNS_SHOWN]],
         "agreements": agreements(),

@@ -344,6 +344,13 @@ def test_someone_who_may_only_look_can_do_nothing(loaded, client):
     assert csv().enabled
 
 
+def test_someone_without_any_right_sees_nothing_of_it(loaded, client):
+    client.force_login(get_user_model().objects.create_user("nobody", password="x", is_staff=True))
+    shown = loaded.open(reverse("admin:index"))
+    assert "Your account may not see runs yet" in shown
+    assert "CoinGecko" not in shown and "completed" not in shown
+
+
 def test_an_operator_by_permission_may_act(loaded, client):
     operators = Group.objects.create(name="operators")
     operators.permissions.set(Permission.objects.filter(codename__in=["view_source", "change_source"]))
