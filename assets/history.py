@@ -17,6 +17,7 @@ from typing import Any
 from django.db import connection
 
 from assets.candles import COLUMNS, OF_POINTS
+from assets.clock import database_clock
 from assets.consensus import INTERVALS_FRESH
 from assets.errors import Invalid
 from assets.export import HARMLESS, copy
@@ -118,6 +119,15 @@ FROM (SELECT * FROM assets_price_point WHERE {IN_WINDOW}
 CROSS JOIN LATERAL ({SHOWN.replace("shown_id", "l.source_asset_id")}) shown
 ORDER BY found.observed_at, found.listing_id
 """
+#: Of each listing the first point of a window, or else the end of what can be known of it, in the columns of POINTS.
+FOLLOWING = """
+SELECT NULL, coalesce(following.observed_at, least(%(end)s, now())), wanted.id
+FROM unnest(%(ids)s::bigint[]) wanted (id)
+LEFT JOIN LATERAL (
+    SELECT observed_at FROM assets_price_point
+    WHERE listing_id = wanted.id AND observed_at >= %(begin)s AND observed_at < %(end)s ORDER BY observed_at LIMIT 1
+) following ON true
+"""
 #: Candles of so many spans, each of which lies within one bucket.
 OF_SPANS = f"""
 SELECT date_bin(%(length)s, span.begin, 'epoch') AS start, made.*
@@ -171,14 +181,16 @@ def points(series: Sequence[Series], asked: Window) -> tuple[str, datetime | Non
     with connection.cursor() as cursor:
         cursor.execute(POINTS, [list(every), asked.begin, asked.end])
         found = cursor.fetchall()
-    beyond = None
-    if len(found) > AT_MOST:
-        # The next page begins with a whole moment, so that no two pages share one.
-        beyond = found[-1][1]
-        found = [row for row in found if row[1] < beyond]
-    until = beyond or min(asked.end, datetime.now(UTC))
+        beyond = None
+        if len(found) > AT_MOST:
+            # The next page begins with a whole moment, so that no two pages share one.
+            beyond = found[-1][1]
+            found = [row for row in found if row[1] < beyond]
+        # A gap between two pages is named whole on the first: the second does not know where it began.
+        cursor.execute(FOLLOWING, {"ids": list(every), "begin": beyond or asked.end, "end": asked.end})
+        following = cursor.fetchall()
     gaps, before = [], dict.fromkeys(every, asked.begin)
-    for _, at, listing_id in [*found, *(("", until, listing_id) for listing_id in every)]:
+    for _, at, listing_id in (*found, *following):
         one = every[listing_id]
         if at - before[listing_id] > INTERVALS_FRESH * one.every:
             gaps.append({"from": before[listing_id], "to": at, "source": source_label(one.source)})
@@ -204,7 +216,7 @@ def candles(series: Sequence[Series], asked: Window) -> tuple[Series | None, str
             found, starts, now = cursor.fetchone()
         if found is not None:
             return one, found, gaps_between(starts, one, asked, now)
-    return None, "", nothing_in(asked, datetime.now(UTC))
+    return None, "", nothing_in(asked, database_clock())
 
 
 def copy_of_candles(kind: str, one: Series, asked: Window) -> tuple[str, dict[str, Any]]:

@@ -172,6 +172,21 @@ def test_a_window_without_any_candle_is_one_gap(client):
     assert ask(client, f"interval=1h&from={tomorrow:%Y-%m-%dT%H:%M:%SZ}&to={later:%Y-%m-%d}T23:00:00Z")["gaps"] == []
 
 
+def test_a_gap_ends_now_by_the_databases_clock(client, monkeypatch):
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(days=3)
+
+    observe("coingecko", (0, "1"))
+    now = datetime.now(UTC)
+    monkeypatch.setattr(history, "datetime", Ahead)
+    (gap,) = ask(
+        client, f"interval=1h&from={now - timedelta(hours=5):%Y-%m-%dT%H:00:00Z}&to={now + timedelta(days=99):%Y-%m-%d}"
+    )["gaps"]
+    assert gap["to"] <= f"{now + timedelta(hours=1):%Y-%m-%dT%H}"
+
+
 def test_a_candle_that_is_not_over_is_not_closed(client):
     now = datetime.now(UTC)
     load("coingecko", record("bitcoin", "BTC", "Bitcoin", at=now - timedelta(hours=2), price_usd="1"))
@@ -209,6 +224,28 @@ def test_more_points_than_an_answer_holds_go_on_at_next(client, monkeypatch):
     assert len(seen) == len(set(seen)) == 12
 
 
+def test_a_gap_between_two_pages_is_named(client, monkeypatch):
+    monkeypatch.setattr(history, "AT_MOST", 2)
+    monkeypatch.setattr(history, "POINTS", history.POINTS.replace("LIMIT 10001", "LIMIT 3"))
+    observe("coingecko", (0, "1"), (300, "2"), (301, "3"), (302, "4"), (700, "5"))
+    observe("coinpaprika", (1, "1"), (400, "2"))
+    pages, address = [], "/assets/bitcoin/history?from=2026-10-01&to=2026-10-02"
+    while address:
+        page = client.get(address).json()
+        pages += page["gaps"]
+        address = page["next"]
+    monkeypatch.undo()
+    whole = ask(client, "from=2026-10-01&to=2026-10-02")["gaps"]
+    assert len(whole) == 6
+    assert all(gap in pages for gap in whole)
+
+    def lies_in(part, gap):
+        return part["source"] == gap["source"] and gap["from"] <= part["from"] and part["to"] <= gap["to"]
+
+    # A page that begins within a gap says of it what it sees.
+    assert all(any(lies_in(part, gap) for gap in whole) for part in pages)
+
+
 @pytest.mark.parametrize(
     ("query", "name"),
     [
@@ -234,10 +271,10 @@ def test_windows_that_cant_be_answered(client, query, name):
     assert name in answer.json()["error"]["fields"]
 
 
-@pytest.mark.parametrize("interval", ["raw", "1h"])
-def test_the_number_of_queries(client, django_assert_num_queries, interval):
+@pytest.mark.parametrize(("interval", "queries"), [("raw", 4), ("1h", 3)])
+def test_the_number_of_queries(client, django_assert_num_queries, interval, queries):
     observe("coingecko", *((minute, str(minute + 1)) for minute in range(6)))
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(queries):
         ask(client, f"interval={interval}&from=2026-10-01&to=2026-10-02")
 
 
