@@ -5,7 +5,7 @@ A person's word is a row, and it wins over every rule: `--full`, a replay and `r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -111,6 +111,11 @@ def decide(a: Listing, b: Listing, *, same: bool, by: str, reason: str = "") -> 
         )
         pricing.reprice(place_again([first, second]))
     return decision
+
+
+def are_one(listings: Iterable[Listing]) -> bool:
+    """Whether they are in one asset now: of words that contradict each other not all can be followed."""
+    return Listing.objects.filter(pk__in=[one.pk for one in listings]).values("asset").distinct().count() == 1
 
 
 def undo(decision: Decision) -> None:

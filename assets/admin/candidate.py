@@ -12,10 +12,10 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from assets.admin.confirming import confirmed, on_its_page
+from assets.admin.confirming import NOT_FOLLOWED, confirmed, on_its_page
 from assets.admin.reading import ReadOnlyAdmin, ago, bullets, dollars, figure, grid, item_link, label, large, link
 from assets.models import Candidate, Listing, Quote
-from assets.resolving import decide
+from assets.resolving import are_one, decide
 
 
 @admin.register(Candidate)
@@ -119,7 +119,8 @@ class CandidateAdmin(ReadOnlyAdmin):
             decide(a, b, same=same, by=request.user.get_username(), reason=request.POST.get("reason", "")[:500])
         names = ", ".join(f"{a.symbol} {a.name} and {b.symbol} {b.name}" for a, b in pairs[:3])
         more = f" and {len(pairs) - 3} more" if len(pairs) > 3 else ""
-        return f"{names}{more}: {'one coin' if same else 'different coins'}."
+        followed = not same or all(map(are_one, pairs))
+        return f"{names}{more}: {'one coin' if same else 'different coins'}." + ("" if followed else NOT_FOLLOWED)
 
 
 def listing_cell(listing: Listing) -> Any:

@@ -25,6 +25,9 @@ from assets.admin.reading import key_of, no_such_row
 #: Rows named on the page that asks, and rows that get an entry of their own in the log.
 NAMED, LOGGED = 20, 100
 
+#: What a person hears whose "same" contradicts what was said before.
+NOT_FOLLOWED = " Not all of them are one asset, for other decisions keep them apart: undo those, or this one."
+
 #: Does it, and says what was done (None: nothing was, the method has said why by itself).
 Act = Callable[[Any, HttpRequest, QuerySet], str | None]
 

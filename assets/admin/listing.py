@@ -11,10 +11,10 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
-from assets.admin.confirming import confirmed
+from assets.admin.confirming import NOT_FOLLOWED, confirmed
 from assets.admin.reading import ReadOnlyAdmin, ago, bullets, dollars, grid, item_link, label, link, rows
 from assets.models import Candidate, Decision, Event, Listing
-from assets.resolving import decide
+from assets.resolving import are_one, decide
 
 #: A person joins or parts a handful; more than this is a slip of the hand.
 AT_MOST = 10
@@ -114,6 +114,8 @@ class ListingAdmin(ReadOnlyAdmin):
         for a, b in pairs:
             decide(a, b, same=same, by=request.user.get_username(), reason=request.POST.get("reason", "")[:500])
         names = ", ".join(self.key(listing) for listing in listings)
+        if same and not are_one(listings):
+            return f"{names}: said to be one coin.{NOT_FOLLOWED}"
         return f"{names} {'are one asset' if same else 'are kept apart'}."
 
     # ------------------------------------------------------------------------------------------------- its own page

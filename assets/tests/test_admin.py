@@ -185,6 +185,22 @@ def test_listings_are_split_and_joined_by_hand(browser, agreeing):
     assert Decision.objects.get().same
 
 
+def test_a_word_that_contradicts_others_says_that_it_is_not_followed(browser, doubtful, agreeing):
+    bitcoin, other = agreeing
+    _, third = doubtful
+    browser.act("part", [bitcoin, third])
+    browser.act("join", [bitcoin, other])
+    (said,) = browser.act("join", [other, third])
+    assert together(bitcoin, other) and not together(other, third)
+    assert "other decisions keep them apart" in said
+    pair = Candidate.objects.get(a__in=[other, third], b__in=[other, third])
+    assert "a person keeps them apart" in pair.reasons
+    (said,) = browser.act("same", [pair])
+    assert "other decisions keep them apart" in said
+    browser.client.post(row_path(Decision.objects.get(same=False), "undo_here"), {"confirmed": "yes"})
+    assert together(bitcoin, third)
+
+
 def test_a_slip_of_the_hand_is_not_obeyed(browser):
     coins("coingecko", 12)
     everything = list(Listing.objects.all())
