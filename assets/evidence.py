@@ -205,8 +205,8 @@ def _preference(a: Listing, b: Listing, texts: Likeness, figures: Comparison) ->
         one_id = not ours.slugs.isdisjoint(theirs.slugs)
     return (
         0.03 * (figures.price + figures.size)
-        + 0.01 * (_alive(a) + _alive(b))
-        + 0.001 * (_prominence(a) + _prominence(b))
+        + 0.01 * (alive(a) + alive(b))
+        + 0.001 * (prominence(a) + prominence(b))
         + 0.0002 * (ours.renamed + theirs.renamed)
         + 0.0001 * spelled
         + 0.00005 * one_name
@@ -214,12 +214,12 @@ def _preference(a: Listing, b: Listing, texts: Likeness, figures: Comparison) ->
     )
 
 
-def _alive(listing: Listing) -> bool:
+def alive(listing: Listing) -> bool:
     """A source keeps no figures of a coin it has given up: of two namesakes the living one is meant."""
     return listing.price_usd is not None or listing.market_cap is not None or listing.rank is not None
 
 
-def _prominence(listing: Listing) -> int:
+def prominence(listing: Listing) -> int:
     """0 to 4: of leading coins and their namesakes far down the list the leading one is meant."""
     return max(0, 5 - len(str(listing.rank))) if listing.rank else 0
 

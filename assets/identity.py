@@ -4,7 +4,7 @@ A listing is one source's entry for a coin. Evidence, strongest first: a person'
 curated fact; symbol and name; symbol and the id a coin was listed under; names that differ by an empty word; likeness
 with agreeing figures. Marks (wrapped, bridged, staked, another version) and figures far apart speak against. In doubt,
 and where two are equally good, all stay apart and the pairs are listed for a person. To read it from the ground:
-names, likeness, figures, evidence (two listings), blocking (which meet), and here what becomes of all of them.
+names, likeness, figures, evidence (two listings), blocking (which meet), rivals (who gets whom), and here the assets.
 
 The result is a function of the SET of listings: no order, no clock, no memory. Two listings join when each is the
 other's single best partner in that source, so an asset holds one listing of a source at most, unless a person says
@@ -16,13 +16,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, groupby
+from itertools import combinations
 
 from assets.blocking import blocking_keys, meeting_keys, neighbourhood
 from assets.collector import collector_paused
 from assets.evidence import (
     CURATED,
-    SAME,
     CuratedFact,
     Decision,
     Judge,
@@ -30,6 +29,7 @@ from assets.evidence import (
     Verdict,
     verdict,
 )
+from assets.rivals import Doubtful, Pair, Slot, doubt, mutual_best, precedence
 
 __all__ = [
     "CURATED",
@@ -50,16 +50,6 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Doubtful:
-    """Two listings that stay apart until a person has looked."""
-
-    a: str
-    b: str
-    score: float
-    reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Belonging:
     """Why a listing belongs to its asset."""
 
@@ -77,16 +67,9 @@ class Resolution:
     reasons: Mapping[str, Belonging]
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    a: Listing
-    b: Listing
-    verdict: Verdict
-
-
 def asset_id(listings: Iterable[Listing]) -> str:
     """The slug of the asset that holds these: its anchor's id, bare where the anchor's source ranks first."""
-    anchor = min(listings, key=_precedence)
+    anchor = min(listings, key=precedence)
     return called(anchor.identity_rank, anchor.source, anchor.source_asset_id)
 
 
@@ -94,10 +77,6 @@ def called(identity_rank: int, source: str, source_asset_id: str) -> str:
     """The slug of an asset with this anchor. A bare id with a colon might be the `source:id` of another asset."""
     bare = identity_rank == 1 and ":" not in source_asset_id
     return source_asset_id if bare else f"{source}:{source_asset_id}"
-
-
-def _precedence(listing: Listing) -> tuple[int, str, str]:
-    return listing.identity_rank, listing.source, listing.source_asset_id
 
 
 @collector_paused()
@@ -114,12 +93,12 @@ def resolve(
     known = {listing.key: listing for listing in listings}
     judge = judge or Judge(decisions, curated)
     decided = judge.decided
-    links, doubts, contested = _mutual_best(_plausible_pairs(known, judge), decided)
+    links, doubts, contested = mutual_best(_plausible_pairs(known, judge), decided)
     links.sort(key=_link_order)
     assets, refused = _gather(known, links, decided, contested)
 
     groups = [
-        tuple(sorted(members, key=lambda key: _precedence(known[key])))
+        tuple(sorted(members, key=lambda key: precedence(known[key])))
         for members in {id(members): members for members in assets.values()}.values()
     ]
     apart = {(d.a, d.b): d for d in (*doubts, *refused) if assets[d.a] is not assets[d.b]}
@@ -130,7 +109,7 @@ def resolve(
     )
 
 
-def _plausible_pairs(known: Mapping[str, Listing], judge: Judge) -> Iterator[_Pair]:
+def _plausible_pairs(known: Mapping[str, Listing], judge: Judge) -> Iterator[Pair]:
     listings = list(known.values())
     blocks: dict[str, list[int]] = defaultdict(list)
     for number, listing in enumerate(listings):
@@ -153,89 +132,19 @@ def _plausible_pairs(known: Mapping[str, Listing], judge: Judge) -> Iterator[_Pa
     for candidate in candidates:
         i, j = divmod(candidate, count)
         if found := judge(listings[i], listings[j]):
-            yield _Pair(listings[i], listings[j], found)
+            yield Pair(listings[i], listings[j], found)
 
 
-_Slot = tuple[str, str]
-
-
-def _mutual_best(
-    pairs: Iterable[_Pair], decided: Mapping[frozenset[str], bool]
-) -> tuple[list[_Pair], list[Doubtful], set[_Slot]]:
-    """The pairs in which each is the other's single best partner of that source; those that a person should see; and
-    the places that equally good ones contend for.
-
-    Best first: a listing that found its partner is nobody's rival further down. Two equally good ones take each other
-    out, and what they contended for is given to no third. One whose best partner is in doubt takes no weaker one.
-    """
-    one = _merged(decided)
-    links, doubts = [], []
-    closed: set[_Slot] = set()
-    in_doubt: set[_Slot] = set()
-    in_better_doubt: set[_Slot] = set()
-    contested: set[_Slot] = set()
-    placed = sorted(((pair, *_slots(pair, one)) for pair in pairs), key=lambda place: -place[0].verdict.score)
-    for _, tier in groupby(placed, key=lambda place: place[0].verdict.score):
-        free = [
-            (pair, ours, theirs)
-            for pair, ours, theirs in tier
-            if pair.verdict.method == "decision" or not (ours in closed or theirs in closed)
-        ]
-        wanted: dict[_Slot, str] = {}  # by whom; empty when by several
-        for pair, ours, theirs in free:
-            if pair.verdict.outcome == SAME:
-                for slot, other in ((ours, theirs[0]), (theirs, ours[0])):
-                    wanted[slot] = other if wanted.get(slot, other) == other else ""
-        for pair, ours, theirs in free:
-            if pair.verdict.outcome != SAME:
-                doubts.append(_doubt(pair))
-                in_doubt |= {ours, theirs}
-            elif pair.verdict.method != "decision" and not in_better_doubt.isdisjoint((ours, theirs)):
-                doubts.append(_doubt(pair, "another may be better"))
-            elif pair.verdict.method == "decision" or (wanted[ours] and wanted[theirs]):
-                links.append(pair)
-            else:
-                doubts.append(_doubt(pair, "another is as good"))
-                if not wanted[ours]:
-                    contested.add((pair.a.key, pair.b.source))
-                if not wanted[theirs]:
-                    contested.add((pair.b.key, pair.a.source))
-        in_better_doubt |= in_doubt
-        closed.update(wanted)
-    return links, doubts, contested
-
-
-def _slots(pair: _Pair, one: Mapping[str, str]) -> tuple[_Slot, _Slot]:
-    """What a link takes: the one's place for a partner in the other's source, and the reverse."""
-    ours, theirs = pair.a.key, pair.b.key
-    return (one.get(ours, ours), pair.b.source), (one.get(theirs, theirs), pair.a.source)
-
-
-def _merged(decided: Mapping[frozenset[str], bool]) -> dict[str, str]:
-    """Listings that a person called one are no rivals of each other: key -> the key that stands for all of them."""
-    one: dict[str, str] = {}
-    for pair in (pair for pair, same in decided.items() if same):
-        joined = {one.get(key, key) for key in pair}
-        members = pair | {key for key, stands in one.items() if stands in joined}
-        one |= dict.fromkeys(members, min(joined))
-    return one
-
-
-def _doubt(pair: _Pair, *reasons: str) -> Doubtful:
-    a, b = sorted((pair.a, pair.b), key=_precedence)
-    return Doubtful(a.key, b.key, pair.verdict.score, (*pair.verdict.reasons, *reasons))
-
-
-def _link_order(pair: _Pair) -> tuple[float, tuple[int, str, str], tuple[int, str, str]]:
-    first, second = sorted((_precedence(pair.a), _precedence(pair.b)))
+def _link_order(pair: Pair) -> tuple[float, tuple[int, str, str], tuple[int, str, str]]:
+    first, second = sorted((precedence(pair.a), precedence(pair.b)))
     return -pair.verdict.score, first, second
 
 
 def _gather(
     known: Mapping[str, Listing],
-    links: Iterable[_Pair],
+    links: Iterable[Pair],
     decided: Mapping[frozenset[str], bool],
-    contested: set[_Slot],
+    contested: set[Slot],
 ) -> tuple[dict[str, set[str]], list[Doubtful]]:
     """Listing key -> the members of its asset; and the links that were refused."""
     assets = {key: {key} for key in known}
@@ -245,7 +154,7 @@ def _gather(
         if ours is theirs:
             continue
         if objection := _objection(known, link, ours, theirs, decided, contested):
-            refused.append(_doubt(link, objection))
+            refused.append(doubt(link, objection))
         else:
             ours |= theirs
             for key in theirs:
@@ -255,11 +164,11 @@ def _gather(
 
 def _objection(
     known: Mapping[str, Listing],
-    link: _Pair,
+    link: Pair,
     ours: set[str],
     theirs: set[str],
     decided: Mapping[frozenset[str], bool],
-    contested: set[_Slot],
+    contested: set[Slot],
 ) -> str:
     """Why the assets of two linked listings are not joined all the same; empty when nothing is against it."""
     if decided and any(decided.get(frozenset((a, b))) is False for a in ours for b in theirs):
@@ -276,10 +185,10 @@ def _objection(
 
 
 def _reasons(
-    groups: Iterable[Sequence[str]], links: Iterable[_Pair], assets: Mapping[str, set[str]]
+    groups: Iterable[Sequence[str]], links: Iterable[Pair], assets: Mapping[str, set[str]]
 ) -> dict[str, Belonging]:
     """For each listing the strongest link that leads to it from its asset's anchor."""
-    inside: dict[int, list[_Pair]] = defaultdict(list)
+    inside: dict[int, list[Pair]] = defaultdict(list)
     for link in links:
         if assets[link.a.key] is assets[link.b.key]:
             inside[id(assets[link.a.key])].append(link)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from assets.identity import CuratedFact, asset_id, resolve
 from assets.tests.identity_listings import assets, different, gecko, paprika, resolved, row, same
 
@@ -100,6 +102,23 @@ def test_weaker_likeness_joins_nobody_whose_better_partner_is_in_doubt() -> None
     better = paprika("mzc-maza-network", "MZC", "Mazanet")
     assert assets(maza, weaker) == {(maza.key, weaker.key)}
     assert not assets(maza, weaker, better)
+
+
+def test_a_listing_that_was_given_up_takes_nobody_whom_a_leading_coin_may_want() -> None:
+    ace, given_up = gecko("ace", "ace", "Ace"), paprika("ace-ace", "ACE", "Ace")
+    leading = paprika("ace-ace-protocol", "ACE", "Ace Protocol", rank=22)
+    assert assets(ace, given_up) == {(ace.key, given_up.key)}
+    assert not assets(ace, given_up, leading)
+    doubt = next(one for one in resolved(ace, given_up, leading).doubtful if one.b == given_up.key)
+    assert doubt.reasons[-1] == "a leading coin of a name like it may be meant"
+    # One that is alive itself, one far down the list, and one that has a partner of its own, are nobody's trouble.
+    for others in (
+        (replace(given_up, rank=900), leading),
+        (given_up, replace(leading, rank=4000)),
+        (given_up, leading, gecko("ace-protocol", "ace", "Ace Protocol")),
+    ):
+        assert (ace.key, given_up.key) in assets(ace, *others)
+    assert assets(ace, given_up, leading, decisions=[same(ace, given_up)]) == {(ace.key, given_up.key)}
 
 
 def test_namesakes_left_over_when_the_others_have_found_each_other_are_meant() -> None:
