@@ -134,7 +134,7 @@ class Asset(models.Model):
 
 
 class Listing(models.Model):
-    """A source's id for an asset. `assets.store` writes it when the id is first seen, renamed, missed or back again.
+    """A source's id for an asset. Written by `assets.newcomers`, `assets.placement` and sweeps.
 
     `last_seen_at` is null while the source's latest whole sweep held it (then the sweep's time is the answer), so a
     sweep in which nothing changed writes nothing here.
@@ -256,7 +256,7 @@ class Tally(models.Model):
 
 
 class PricePoint(models.Model):
-    """One observation of one listing, kept. Partitioned by month of `observed_at`; written by `assets.store` alone."""
+    """One observation of one listing, kept. Partitioned by month of `observed_at`."""
 
     pk = models.CompositePrimaryKey("listing_id", "observed_at")
     listing = models.ForeignKey(Listing, models.DO_NOTHING, related_name="points", db_constraint=False)

@@ -118,6 +118,14 @@ def test_market_cap_volume_and_change_are_those_of_the_best_ranked_source_that_s
     )
 
 
+def test_a_rank_that_is_old_news_gives_way_to_a_fresh_one():
+    stale = SourceQuote("a", 1, timedelta(seconds=1), NOW - timedelta(days=1), Decimal(5), rank=7)
+    fresh = SourceQuote("b", 2, timedelta(seconds=300), NOW, Decimal(5), rank=9)
+    gone = SourceQuote("c", 0, timedelta(seconds=300), NOW, Decimal(5), rank=1, delisted=True)
+    assert consensus([gone, stale, fresh], NOW).rank == 9
+    assert consensus([gone, stale], NOW).rank == 7
+
+
 def test_a_source_has_one_voice_the_newest():
     """Two of its listings that a person put together neither agree with each other nor outvote another source."""
     older, newer, other = quote("b", "99", age=200, rank=2), quote("b", "120", rank=2), quote("a", "100")

@@ -80,7 +80,12 @@ def pairs() -> list[tuple[str, str]]:
         *(("10", "10.2"), ("1.10", "1.1000"), ("0", "0"), ("0", "3"), ("1.00", "1.05"), ("1.00", "1.0500001")),
         *(("1.10", "1.30"), ("1.1", "1.2"), ("1e-290", "1.01e-290"), ("1", "1." + "0" * 299 + "1"), ("1e290", "2e290")),
         # Spreads that lie between two numbers of six digits.
-        *(("1", "1.00000123456500"), ("999.99", "1000.00999"), ("0.99995", "1.00005")),
+        *(
+            ("1", "1.00000123456500"),
+            ("999.99", "1000.00999"),
+            ("0.99995", "1.00005"),
+            ("99993.827175", "100006.172825"),
+        ),
     ]
     for _ in range(150):
         price = Decimal(random.randrange(1, 10 ** random.randrange(1, 25))).scaleb(-random.randrange(30))
@@ -97,12 +102,12 @@ def test_two_quotes_are_priced_as_the_rule_says():
     now = datetime.now(UTC).replace(microsecond=0)
     figures = ({"market_cap": "5", "rank": 3}, {"market_cap": "6", "volume_24h": "7.5", "percent_change_24h": "-1"})
     sources = {"coingecko": [], "coinpaprika": []}
-    prices_of = pairs()
+    prices_of = [("10", "10.2")] * 4 + pairs()
     for number, prices in enumerate(prices_of):
         for (slug, records), price, told, age in zip(sources.items(), prices, figures, (0, 60), strict=True):
             symbol, at = f"T{number}", now - timedelta(seconds=age)
             records.append(record(f"{slug}-{number}", symbol, f"Token {number}", at=at, price_usd=price, **told))
-    # Some of which do not count, or whose asset has a third.
+    # The second price of the first two does not count; the third has a third price; of the fourth one is delisted.
     sources["coinpaprika"][0] = sources["coinpaprika"][0]._replace(observed_at=now - timedelta(days=3))
     sources["coinpaprika"][1] = sources["coinpaprika"][1]._replace(price_usd=None)
     for slug, records in sources.items():
