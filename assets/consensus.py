@@ -90,12 +90,11 @@ def consensus(quotes: Sequence[SourceQuote], now: datetime) -> Consensus:
     reasons = [why_not(quote, now) for quote in quotes]
     used = [quote for quote, reason in zip(quotes, reasons, strict=True) if not reason]
     newest = {quote.source: quote for quote in used}
-    if len(newest) < len(used):
-        reasons = [
-            reason or ("" if quote is newest[quote.source] else "the source has a newer word")
-            for quote, reason in zip(quotes, reasons, strict=True)
-        ]
-        used = [*newest.values()]
+    used = [*newest.values()]
+    reasons = [
+        reason or ("" if quote is newest[quote.source] else "the source has a newer word")
+        for quote, reason in zip(quotes, reasons, strict=True)
+    ]
     left_out = [(quote.source, reason) for quote, reason in zip(quotes, reasons, strict=True) if reason]
     # A rank says where an asset belongs in a list even when its price is old news.
     rank = first(used, "rank") or first([quote for quote in quotes if not quote.delisted], "rank")

@@ -1,4 +1,4 @@
-"""The only writer of listings, quotes and observed points: COPY, and one set-based merge of what was known before.
+"""How records become quotes and observed points, and in no other way: COPY, and one set-based merge of what was known.
 
 Guards, whatever the order in which pages are merged and however often: an older observation never overwrites a newer
 one; of two with one time the later page wins; a record equal to what is stored writes nothing; a price point exists
@@ -84,7 +84,7 @@ SELECT staging.page_id, count(*) FILTER (WHERE quoted.is_new),
                     = (staging.listing_id, staging.page_id, staging.position)
   LEFT JOIN pointed ON pointed.listing_id = points.listing_id AND pointed.observed_at = points.observed_at
  GROUP BY staging.page_id
-UNION ALL SELECT NULL, NULL, NULL, coalesce(array_agg(DISTINCT asset_id), '{}') FROM quoted
+UNION ALL SELECT NULL, NULL, NULL, coalesce(array_agg(asset_id), '{}') FROM quoted
 """
 
 #: Its quote is looked up for each that is there: a join would now and then read the whole table for a few.

@@ -43,7 +43,7 @@ def some_pages(random: Random, ids: list[str], page_ids: range, figures: count) 
 
 
 def merged_somehow(random: Random, source: Source, pages: Pages) -> None:
-    """Every page goes in, some again, some with others. A record is counted as news when its quote or point is of it."""
+    """Every page goes in, some again, some with others; a record counts as news when its quote or point is of it."""
     order = [*pages, *random.sample(sorted(pages), 2)]
     random.shuffle(order)
     held: dict[object, tuple] = {}
