@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from assets import backfilled, store
 from assets.models import Source as SourceRow
 from ingestion.errors import Malformed, Unknown
-from ingestion.gate import calls_left, first_of_next_month
+from ingestion.gate import calls_made, first_of_next_month
 from ingestion.models import BackfillPiece, Run
 from ingestion.parsing import as_bytes, as_text, clean
 from ingestion.registry import Configured
@@ -157,9 +157,9 @@ def missing(
 
 def spare_calls(source: SourceRow, config: Configured, now: datetime) -> int | None:
     """Calls of this month that are left when its sweeps to come have had theirs; None: no limit."""
-    _, left = calls_left(source, config.limits)
-    if left is None:
+    if config.limits.per_month is None:
         return None
+    left = config.limits.per_month - calls_made(source, now)
     sweep = Run.objects.filter(source=source, whole=True, pages__gt=0).order_by("-pk").values_list("pages", flat=True)
     sweeps = (first_of_next_month(now) - now) / timedelta(seconds=source.interval_seconds) if source.enabled else 0
     return max(left - int(sweeps * (sweep.first() or 1)), 0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import Min
 
+from assets.clock import database_clock
 from assets.models import Source
-from ingestion.gate import calls_left, first_of_month, first_of_next_month
+from ingestion.gate import calls_made, first_of_month, first_of_next_month
 from ingestion.models import Run
 from ingestion.registry import configured
 
@@ -43,9 +44,9 @@ class Budget:
 
 def budget(source: Source, now: datetime | None = None) -> Budget:
     """The source's budget at `now`."""
-    now = now or datetime.now(UTC)
+    now = now or database_clock()
     config = configured(source.slug)
-    made, _ = calls_left(source, config.limits)
+    made = calls_made(source, now)
     begun = Run.objects.filter(source=source, queued_at__gte=first_of_month(now)).aggregate(at=Min("queued_at"))["at"]
     return reckon(made, config.limits.per_month, begun, config.every, now)
 

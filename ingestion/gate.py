@@ -160,8 +160,7 @@ def failed(source: Source, error: str) -> None:
         gate.save(update_fields=["failures", "open_until", "probing_until", "last_error"])
 
 
-def calls_left(source: Source, limits: Limits) -> tuple[int, int | None]:
-    """Calls made in this month, and how many are left (None: unlimited)."""
-    month = CallMonth.objects.filter(source=source, month=first_of_month(datetime.now(UTC)).date()).first()
-    made = month.calls if month else 0
-    return made, None if limits.per_month is None else max(limits.per_month - made, 0)
+def calls_made(source: Source, now: datetime) -> int:
+    """How many calls were made in the month of `now`."""
+    month = CallMonth.objects.filter(source=source, month=first_of_month(now).date()).first()
+    return month.calls if month else 0

@@ -113,7 +113,7 @@ class Run(models.Model):
 
 
 class Checkpoint(models.Model):
-    """Where a source goes on. Moved forward in the transaction that stores the page it covers (`pipeline.store_page`)."""
+    """Where a source goes on. `pipeline.store_page` moves it in the transaction that stores the page it covers."""
 
     source = models.OneToOneField(Source, models.CASCADE, primary_key=True, related_name="checkpoint")
     cursor = models.TextField(null=True, blank=True, help_text="Opaque resume point; null is the beginning.")

@@ -1,4 +1,4 @@
-"""The shape of a source: facts and three functions. Pure: neither Django nor a network is needed to read or to test one.
+"""The shape of a source: facts and three functions. Pure: no Django and no network is needed to read or test one.
 
 A page is the unit of everything: what one response (or one piece of a file) held, stored as received, parsed as often
 as wanted. All that parsing needs beside the body is in `Page.meta`, so a stored page can be replayed years later.

@@ -101,6 +101,7 @@ def test_a_month_s_calls_that_run_out_are_foreseen(manage, provider, alive, sett
     CallMonth.objects.create(source=source, month=timezone.now().date().replace(day=1), calls=99)
     its = budget(source, run.queued_at)
     assert (its.made, its.left) == (99, 1)
+    assert budget(source, run.queued_at + timedelta(days=32)).left == 100, "another month has its own calls"
     if its.runs_out_at:  # in the last minutes of a month the month ends first
         assert findings(manage("doctor", "--offline").out)["coingecko calls"].startswith("warn 99 of 100 calls")
     CallMonth.objects.update(calls=100)
