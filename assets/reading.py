@@ -67,7 +67,11 @@ def wish(ranges: Iterable[MediaType], form: str) -> tuple[float, int]:
     """(weight, closeness) of the range of `Accept` that names the form most closely; 0 when it isn't wanted."""
     main, _, sub = form.partition("/")
     closeness, weight = max(
-        ((one.specificity, one.quality) for one in ranges if one.main_type in ("*", main) and one.sub_type in ("*", sub)),
+        (
+            (one.specificity, one.quality)
+            for one in ranges
+            if one.main_type in ("*", main) and one.sub_type in ("*", sub)
+        ),
         default=(0, 0.0),
     )
     return weight, closeness

@@ -41,7 +41,11 @@ class ErrorDetailSerializer(serializers.Serializer):
     )
 
 
-class ErrorSerializer(serializers.Serializer):
+class DemoSerializer(serializers.Serializer):
+    demo = serializers.BooleanField(required=False, help_text="True in a demo; elsewhere it isn't there.")
+
+
+class ErrorSerializer(DemoSerializer):
     request_id = words("The caller's X-Request-ID, or one made for it; the logs have it too.")
     error = ErrorDetailSerializer()
 
@@ -68,7 +72,7 @@ class RowSerializer(serializers.Serializer):
     delisted = serializers.BooleanField(help_text="Missing from three whole sweeps: kept, and in no consensus.")
 
 
-class EnvelopeSerializer(serializers.Serializer):
+class EnvelopeSerializer(DemoSerializer):
     request_id = words("The caller's X-Request-ID, or one made for it.")
     api_latency_ms = serializers.FloatField(help_text="From the request's arrival to the answer.")
 

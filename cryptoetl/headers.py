@@ -33,6 +33,9 @@ class Headers:
         policy = DATA if not is_page else ADMIN if request.path_info.startswith("/admin") else PAGES
         response.setdefault("Content-Security-Policy", policy)
         response.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+        if response.status_code == 304:
+            # Django counts the body that isn't there; the number would be taken for that of the answer kept (RFC 9110).
+            del response["Content-Length"]
         limit = getattr(request, "rate_limit", None)
         if limit is not None:
             for name, value in limit.headers().items():

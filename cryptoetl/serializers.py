@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from assets.serializers import DemoSerializer
 
-class HomeSerializer(serializers.Serializer):
+
+class HomeSerializer(DemoSerializer):
     request_id = serializers.CharField()
     name = serializers.CharField()
     version = serializers.CharField()

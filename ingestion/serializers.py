@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from assets.models import Event
-from assets.serializers import EnvelopeSerializer, PageSerializer, time, whole, words
+from assets.serializers import DemoSerializer, EnvelopeSerializer, PageSerializer, time, whole, words
 from assets.tables import source_label
 from ingestion.comparison import figure
 from ingestion.models import Drift, Run
@@ -161,7 +161,7 @@ class StatsSerializer(EnvelopeSerializer):
     sources: Any = serializers.DictField(help_text="By slug; see the example.")
 
 
-class HealthSerializer(serializers.Serializer):
+class HealthSerializer(DemoSerializer):
     status = serializers.ChoiceField(["healthy", "degraded", "unhealthy"])
     database = serializers.ChoiceField(["healthy", "unhealthy"])
     broker = serializers.ChoiceField(["healthy", "unhealthy"])

@@ -162,7 +162,9 @@ def test_the_weights_of_accept_decide(client, accept, kind):
         b"".join(answer.streaming_content)
 
 
-@pytest.mark.parametrize("accept", ["application/json;q=0", "*/*;q=0", "application/json;q=0.0, text/plain", "," * 8000])
+@pytest.mark.parametrize(
+    "accept", ["application/json;q=0", "*/*;q=0", "application/json;q=0.0, text/plain", "," * 8000]
+)
 def test_a_form_that_is_not_wanted_is_not_given(client, accept):
     body = error(client.get("/data", headers={"Accept": accept}), 406, "not_acceptable")
     assert "application/json" in body["error"]["message"], "it says what there is"

@@ -103,6 +103,16 @@ def test_every_answer_is_as_it_is_described(client, schema):
     check(schema, "/data", client.get("/data", headers={"Accept": "x/y"}).json(), "406")
 
 
+def test_the_mark_of_a_demo_is_described(client, schema, settings):
+    names = fill()
+    settings.DEMO = True
+    for path in ("/", "/data", "/data/summary", "/assets/{asset_id}", "/stats", "/stats/runs", "/health"):
+        answer = client.get(asked(path, names)).json()
+        assert answer["demo"] is True
+        check(schema, path, answer)
+    check(schema, "/data", client.get("/data?page=-1").json(), "400")
+
+
 def test_every_parameter_that_is_described_is_known_and_every_known_one_described(client, schema):
     for path, item in schema["paths"].items():
         view = next(p.callback for p in addresses() if "/" + shape(str(p.pattern)) == path).cls
