@@ -25,11 +25,13 @@ from ingestion.parsing import parse
 
 Pages = Mapping[int, Sequence[tuple[int, AssetRecord]]]
 
-#: Only pages that are normalized have a sighting. In the ordinary order there is none behind.
+#: Only pages that are normalized have a sighting. In the ordinary order hardly any is behind, so each is looked up: a
+#: join would read the whole table as long as the planner knows too little of it.
 LATER = """
 SELECT EXISTS (
-    SELECT FROM ingestion_sighting sighting JOIN ingestion_rawpayload page ON page.id = sighting.payload_id
-    WHERE sighting.payload_id > %s AND page.source_id = %s
+    SELECT FROM ingestion_sighting sighting
+    WHERE sighting.payload_id > %s
+      AND (SELECT source_id FROM ingestion_rawpayload page WHERE page.id = sighting.payload_id) = %s
 )
 """
 DISPUTED = """

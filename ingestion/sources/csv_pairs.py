@@ -17,7 +17,8 @@ VND ILS AED SAR ARS CLP COP NGN UAH TWD MYR"""
 MONEY = frozenset(_MONEY.split())
 DOLLARS = frozenset(("USD", "$", "US$", "US DOLLAR", "US DOLLARS"))
 #: What exchanges quote prices in; the longest spelling first, for `FDUSD` ends in `USD`.
-CURRENCIES = "FDUSD USDT USDC BUSD TUSD".split() + _MONEY.split() + "BTC ETH BNB DAI".split()
+_CURRENCIES = f"FDUSD USDT USDC BUSD TUSD {_MONEY} BTC ETH BNB DAI"
+CURRENCIES = _CURRENCIES.split()
 _PAIR = re.compile(rf"([A-Za-z0-9]{{1,15}}?)[/_-]({'|'.join(CURRENCIES)})", re.IGNORECASE | re.ASCII)
 _GLUED = re.compile(rf"([A-Z0-9]{{2,15}}?)({'|'.join(CURRENCIES)})", re.ASCII)
 _SYMBOLS = frozenset(coin.symbol for coin in COINS)

@@ -1,7 +1,7 @@
 """Any sequence of pages, in any order, failed, requeued, replayed and backfilled, leaves what a little Python says.
 
-The model knows one rule: of all words that went in, the newest counts, and of two with one time the later page's, and in
-a page the later record's.
+The model knows one rule: of all words that went in, the newest counts, and of two with one time the later page's, and
+in a page the later record's.
 """
 
 from __future__ import annotations
