@@ -55,10 +55,10 @@ def reckon(made: int, limit: int | None, begun: datetime | None, every: timedelt
     """The budget that these figures make; `begun` is when the month's first run was queued."""
     left = None if limit is None else max(limit - made, 0)
     # The latest sweep stands for the interval that follows it.
-    days = ((now - begun if begun else timedelta(0)) + every) / timedelta(days=1)
+    elapsed = ((now - begun if begun else timedelta(0)) + every) / timedelta(days=1)
     # In days: at a slow pace they last beyond the end of the calendar. A try or two more in the first hours (a check, a
     # retry, a run by hand) would be hundreds by the end of the month: nothing is foreseen of less than a day.
-    a_day, days = made / days, left * max(days, 1) / made if left and made else None
+    a_day, days = made / elapsed, left * max(elapsed, 1) / made if left and made else None
     rest = (first_of_next_month(now) - now) / timedelta(days=1)
     runs_out_at = now + timedelta(days=days) if days is not None and days < rest else None
     return Budget(made, limit, left, a_day, runs_out_at)
