@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.db.models.functions import Now
@@ -80,6 +80,9 @@ class DriftAdmin(ReadOnlyAdmin):
     @confirmed("Acknowledge", "Mark these changes as seen?", icon="visibility")
     def acknowledge(self, request: HttpRequest, chosen: QuerySet[Drift]) -> str | None:
         count = chosen.filter(acknowledged_at=None).update(acknowledged_at=Now())
+        if not count:
+            messages.warning(request, "All of these were acknowledged before.")
+            return None
         return f"{count:,} change{'s' if count != 1 else ''} acknowledged."
 
     acknowledge_here = on_its_page(acknowledge)

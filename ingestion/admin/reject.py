@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -120,7 +120,10 @@ class RejectAdmin(ReadOnlyAdmin):
         danger=True,
     )
     def give_up(self, request: HttpRequest, chosen: QuerySet[Reject]) -> str | None:
-        return f"{discard(chosen):,} rejected records given up."
+        if not (count := discard(chosen)):
+            messages.warning(request, "None of these is open.")
+            return None
+        return f"{count:,} rejected record{'s' if count != 1 else ''} given up."
 
     read_again_here = on_its_page(read_again)
     give_up_here = on_its_page(give_up)

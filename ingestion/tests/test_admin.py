@@ -291,7 +291,8 @@ def test_a_failed_page_is_requeued(loaded):
 def test_rejects_are_read_again_or_given_up(loaded):
     rejects = list(Reject.objects.order_by("pk"))
     assert loaded.act("read_again", rejects) == ["1 pages read again: 0 records can be read now and are in."]
-    assert loaded.act("give_up", rejects[:1]) == ["1 rejected records given up."]
+    assert loaded.act("give_up", rejects[:1]) == ["1 rejected record given up."]
+    assert loaded.act("give_up", rejects[:1]) == ["None of these is open."]
     assert list(Reject.objects.order_by("pk").values_list("state", flat=True)) == ["discarded", "open"]
     assert loaded.act("read_again", rejects[:1]) == ["None of these is open."]
 
@@ -301,6 +302,7 @@ def test_drift_is_acknowledged(loaded):
     drift = Drift.objects.create(source=csv(), run=run, kind="added", path="beta", detail="new", sample='{"beta": 1}')
     assert "beta" in loaded.list_of(Drift, "?seen=no")
     assert loaded.act("acknowledge", [drift]) == ["1 change acknowledged."]
+    assert loaded.act("acknowledge", [drift]) == ["All of these were acknowledged before."]
     drift.refresh_from_db()
     assert drift.acknowledged_at is not None
     assert "beta" not in loaded.list_of(Drift, "?seen=no&q=beta").split("Nothing matches")[0].split("Acknowledged")[-1]
