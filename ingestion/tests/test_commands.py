@@ -132,6 +132,17 @@ def test_a_database_that_is_away_is_one_sentence(command):
     assert "secret-word" not in ran.stderr
 
 
+def test_an_interruption_is_a_word_while_a_command_still_loads():
+    ran = subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", "raise KeyboardInterrupt"],
+        cwd=django_settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", "Interrupted.\n")
+
+
 # ----------------------------------------------------------------------------------------------------------- replay
 
 
