@@ -206,7 +206,7 @@ def _preference(a: Listing, b: Listing, texts: Likeness, figures: Comparison) ->
     return (
         0.03 * (figures.price + figures.size)
         + 0.01 * (alive(a) + alive(b))
-        + 0.001 * (prominence(a) + prominence(b))
+        + 0.001 * (_prominence(a) + _prominence(b))
         + 0.0002 * (ours.renamed + theirs.renamed)
         + 0.0001 * spelled
         + 0.00005 * one_name
@@ -219,7 +219,7 @@ def alive(listing: Listing) -> bool:
     return listing.price_usd is not None or listing.market_cap is not None or listing.rank is not None
 
 
-def prominence(listing: Listing) -> int:
+def _prominence(listing: Listing) -> int:
     """0 to 4: of leading coins and their namesakes far down the list the leading one is meant."""
     return max(0, 5 - len(str(listing.rank))) if listing.rank else 0
 

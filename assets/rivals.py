@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from assets.evidence import SAME, Listing, Verdict, alive, prominence
+from assets.evidence import SAME, Listing, Verdict, alive
 
 Slot = tuple[str, str]
+#: Coins of a better rank lead: of them and their namesakes far down the list they are meant.
+LEADING = 1000
 #: What no namesake puts in doubt.
 SURE = ("decision", "contract", "curated fact")
 
@@ -54,7 +56,7 @@ def mutual_best(
     in_better_doubt: set[Slot] = set()
     contested: set[Slot] = set()
     placed = sorted(((pair, *_slots(pair, one)) for pair in pairs), key=lambda place: -place[0].verdict.score)
-    leading = _leading(pair for pair, *_ in placed)
+    leading = _leading(placed)
     for _, tier in groupby(placed, key=lambda place: place[0].verdict.score):
         free = [
             (pair, ours, theirs)
@@ -72,7 +74,7 @@ def mutual_best(
                 in_doubt |= {ours, theirs}
             elif pair.verdict.method != "decision" and not in_better_doubt.isdisjoint((ours, theirs)):
                 doubts.append(doubt(pair, "another may be better"))
-            elif _outlived(pair, leading):
+            elif _outlived(pair, ours, theirs, leading):
                 doubts.append(doubt(pair, "a leading coin of a name like it may be meant"))
                 in_doubt |= {ours, theirs}
             elif pair.verdict.method == "decision" or (wanted[ours] and wanted[theirs]):
@@ -88,25 +90,24 @@ def mutual_best(
     return links, doubts, contested
 
 
-def _leading(pairs: Iterable[Pair]) -> set[Slot]:
-    """The places that one of the first thousand coins may want: it is in doubt there, and joined to nobody else."""
+def _leading(placed: Iterable[tuple[Pair, Slot, Slot]]) -> set[Slot]:
+    """The places that a leading coin may want: it is in doubt there, and joined to nobody else."""
     joined, wanted = set(), []
-    for pair in pairs:
-        for mine, other in ((pair.a, pair.b), (pair.b, pair.a)):
-            if pair.verdict.outcome == SAME:
-                joined.add((other.key, mine.source))
-            elif prominence(other) >= 2:
-                wanted.append(((other.key, mine.source), (mine.key, other.source)))
-    return {slot for own, slot in wanted if own not in joined}
+    for pair, ours, theirs in placed:
+        if pair.verdict.outcome == SAME:
+            joined.update((ours, theirs))
+        else:
+            if pair.a.rank and pair.a.rank < LEADING:
+                wanted.append((ours, theirs))
+            if pair.b.rank and pair.b.rank < LEADING:
+                wanted.append((theirs, ours))
+    return {place for own, place in wanted if own not in joined}
 
 
-def _outlived(pair: Pair, leading: set[Slot]) -> bool:
+def _outlived(pair: Pair, ours: Slot, theirs: Slot, leading: set[Slot]) -> bool:
     """Whether its source has given the one up, and lists a leading coin that the other may be as well."""
-    if not leading or pair.verdict.method in SURE:
-        return False
-    return any(
-        not alive(other) and (mine.key, other.source) in leading for mine, other in ((pair.a, pair.b), (pair.b, pair.a))
-    )
+    given_up = (theirs in leading and not alive(pair.a)) or (ours in leading and not alive(pair.b))
+    return given_up and pair.verdict.method not in SURE
 
 
 def _slots(pair: Pair, one: Mapping[str, str]) -> tuple[Slot, Slot]:
