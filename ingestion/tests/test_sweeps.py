@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import transaction
 
-from assets.models import Listing, Source
+from assets.models import Event, Listing, Source
 from assets.tests.factories import load, record
 from cryptoetl.demo import Fault
 from ingestion import normalizing, replaying, sweeps
@@ -84,6 +84,19 @@ def test_a_record_that_is_never_read_hides_no_coin_that_goes_after_it_came(file)
         file(row("a", hour=hour), ",,,,")
     assert missed() == {"b": 3}
     assert Listing.objects.get(source_asset_id="b").delisted_at is not None
+
+
+def test_a_coin_that_is_gone_is_delisted_once(file):
+    file(row("a"), row("b"))
+    for hour in (1, 2, 3):
+        file(row("a", hour=hour))
+    gone = Listing.objects.filter(source_asset_id="b").values("delisted_at", "missed_sweeps", "last_seen_at")
+    before = gone.get()
+    assert before["delisted_at"] is not None
+    for hour in (4, 5):
+        file(row("a", hour=hour))
+    assert gone.get() == before
+    assert list(Event.objects.values_list("kind", "listing__source_asset_id")) == [("delisted", "b")]
 
 
 def test_a_page_that_an_earlier_run_of_the_sweep_could_not_read_leaves_the_sweep_in_part(
