@@ -29,7 +29,6 @@ from assets.parameters import Asked, Parameter, read
 from assets.reader import reading
 from assets.renderers import JSONRenderer
 
-
 #: Ranges of `Accept` that are looked at: nobody has more to say.
 MOST_RANGES = 64
 

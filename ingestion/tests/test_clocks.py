@@ -12,7 +12,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from assets.models import Source
 from cryptoetl.demo import Fault
-from ingestion import broker, gate, http, lease, reconciling, runs, tasks
+from ingestion import answers, broker, gate, lease, reconciling, runs, tasks
 from ingestion.models import Gate, Pulse, RawPayload, Run
 from ingestion.tests.crew import BEAT, WORKER, nothing_is_left_open, tables, wait_for
 
@@ -142,4 +142,4 @@ def test_messages_that_piled_up_while_no_worker_was_there_cost_no_reconciling_ea
 def test_a_date_to_come_back_at_is_counted_from_the_answers_own_date():
     """Both are the source's: what our clock says has no part in it."""
     headers = {"retry-after": "Sat, 21 Nov 2026 08:00:30 GMT", "date": "Sat, 21 Nov 2026 08:00:00 GMT"}
-    assert http.retry_after(headers) == 30
+    assert answers.retry_after(headers) == 30

@@ -14,7 +14,7 @@ import urllib3
 
 from assets.models import Quote, Source
 from cryptoetl.demo import Fault, ProviderServer, bundled_coins
-from ingestion import gate, http, tasks
+from ingestion import answers, gate, http, tasks
 from ingestion.errors import BudgetSpent, RateLimited, Refused, Unavailable
 from ingestion.models import CallMonth, Gate, RawPayload, Reject, Run
 from ingestion.runs import start_run
@@ -328,12 +328,12 @@ def test_a_header_that_holds_nul_is_kept_with_a_sign_for_it(ingest, provider, mo
 
 @pytest.mark.parametrize("name", ["undefined", "no-such", "base64", "a\0b", "\udc80", ""])
 def test_a_charset_that_is_no_codec_of_text_is_utf_8(name):
-    assert http.charset(f"text/csv; charset={name}") == "utf-8"
+    assert answers.charset(f"text/csv; charset={name}") == "utf-8"
 
 
 def test_an_error_of_the_source_that_holds_nul_can_be_kept():
-    assert http.provider_error('{"error_code": 7, "error": "a\\u0000b"}') == ("7", "a␀b")
-    assert http.provider_error("[" * 100_000) == ("", "")
+    assert answers.provider_error('{"error_code": 7, "error": "a\\u0000b"}') == ("7", "a␀b")
+    assert answers.provider_error("[" * 100_000) == ("", "")
 
 
 def test_the_proxy_of_the_environment_is_used_but_for_its_exceptions(ingest, provider, settings, monkeypatch):
@@ -413,7 +413,7 @@ def test_the_circuit_opens_is_probed_with_one_call_and_closes(ingest, provider, 
     ],
 )
 def test_how_long_to_wait_is_read_in_every_form(headers, low, high):
-    seconds = http.retry_after(headers)
+    seconds = answers.retry_after(headers)
     assert seconds is not None
     assert low <= seconds <= high
 
@@ -430,4 +430,4 @@ def test_how_long_to_wait_is_read_in_every_form(headers, low, high):
     ],
 )
 def test_no_word_on_waiting_is_none(headers):
-    assert http.retry_after(headers) is None
+    assert answers.retry_after(headers) is None
