@@ -92,7 +92,8 @@ def mutual_best(
 
 def _leading(placed: Iterable[tuple[Pair, Slot, Slot]]) -> set[Slot]:
     """The places that a leading coin may want: it is in doubt there, and joined to nobody else."""
-    joined, wanted = set(), []
+    joined: set[Slot] = set()
+    wanted: list[tuple[Slot, Slot]] = []
     for pair, ours, theirs in placed:
         if pair.verdict.outcome == SAME:
             joined.update((ours, theirs))
