@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from assets.models import Source
@@ -68,15 +69,20 @@ def start_slot(slug: str) -> Run | None:
     return Run.objects.get(pk=row[0]) if row else None
 
 
-def cancel(run: Run) -> bool:
-    """The run stops after the page it is at; a queued one at once. False when it has ended already."""
-    stopped = Run.objects.filter(pk=run.pk, status=Run.Status.QUEUED).update(
+#: Begun, and waiting for its next attempt.
+WAITING = Q(status=Run.Status.RUNNING, lease_token=None, fetched_at=None)
+
+
+def cancel(run: Run, at_once: bool = False) -> bool:
+    """The run stops after the page it is at; a queued one at once. False when it has ended already.
+
+    One that waits for its next attempt ends with its pages, or `at_once`, where nobody may be there to read them.
+    """
+    not_begun = Q(status=Run.Status.QUEUED)
+    stopped = Run.objects.filter(not_begun | WAITING if at_once else not_begun, pk=run.pk).update(
         status=Run.Status.CANCELLED, finished_at=Now(), error=CANCELLED
     )
-    if Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING, lease_token=None, fetched_at=None).update(
-        fetched_at=Now(), outcome=Run.Status.CANCELLED, error=CANCELLED
-    ):
-        # It waits for its next attempt, which there will be none of. Pages of it may still be waited for.
+    if Run.objects.filter(WAITING, pk=run.pk).update(fetched_at=Now(), outcome=Run.Status.CANCELLED, error=CANCELLED):
         finish_if_done(run.pk)
         return True
     return bool(stopped or Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING).update(cancel_requested=True))

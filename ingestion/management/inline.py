@@ -106,7 +106,11 @@ class Inline:
 
     def interrupted(self) -> list[Run]:
         """The runs carried here are cancelled, so that nobody takes them over unasked; their checkpoints stay."""
-        return [run for run in refreshed(self.open & self.carried) if run.lease_token is None and runs.cancel(run)]
+        return [
+            run
+            for run in refreshed(self.open & self.carried)
+            if run.lease_token is None and runs.cancel(run, at_once=True)
+        ]
 
 
 def normalize_waiting(source: Source, normalize: Callable[[int], object]) -> None:
