@@ -87,6 +87,21 @@ SELECT staging.page_id, count(*) FILTER (WHERE quoted.is_new),
 UNION ALL SELECT NULL, NULL, NULL, coalesce(array_agg(asset_id), '{}') FROM quoted
 """
 
+#: In terms of the words that are staged and not merged yet.
+DISPUTED = """
+SELECT listing.source_asset_id, staging.observed_at, staging.page_id, staging.listing_id
+FROM staging JOIN assets_listing listing ON listing.id = staging.listing_id
+JOIN assets_quote quote ON quote.listing_id = staging.listing_id
+WHERE (quote.observed_at = staging.observed_at AND quote.page_id < staging.page_id AND quote.digest <> staging.digest)
+   OR EXISTS (
+       SELECT FROM assets_price_point point
+       WHERE point.listing_id = staging.listing_id AND point.observed_at = staging.observed_at
+         AND point.page_id < staging.page_id
+         AND (point.price_usd, point.market_cap, point.volume_24h)
+             IS DISTINCT FROM (staging.price_usd, staging.market_cap, staging.volume_24h)
+   )
+"""
+
 #: Its quote is looked up for each that is there: a join would now and then read the whole table for a few.
 KNOWN = """
 SELECT listing.source_asset_id, listing.id, listing.asset_id, listing.symbol, listing.name,
@@ -106,6 +121,15 @@ class Merged:
     unchanged: int = 0
     listing_ids: tuple[int, ...] = ()
     """Every listing that the records are about, in order."""
+
+
+class Disputed(NamedTuple):
+    """A word that takes the place of an earlier page's on the same coin at the same time."""
+
+    source_asset_id: str
+    observed_at: datetime
+    page_id: int
+    listing_id: int
 
 
 class Known(NamedTuple):
@@ -148,8 +172,15 @@ def merge(source: Source, records: Sequence[tuple[int, AssetRecord]], page_id: i
     return merge_pages(source, {page_id: records})[page_id]
 
 
-def merge_pages(source: Source, pages: Mapping[int, Sequence[tuple[int, AssetRecord]]]) -> dict[int, Merged]:
-    """Quotes and price points hold what the (position, record) of each page say, as far as it is news."""
+def merge_pages(
+    source: Source,
+    pages: Mapping[int, Sequence[tuple[int, AssetRecord]]],
+    disputed: list[Disputed] | None = None,
+) -> dict[int, Merged]:
+    """Quotes and price points hold what the (position, record) of each page say, as far as it is news.
+
+    `disputed`, where it is wanted, is given the words of these pages that are such.
+    """
     ids = {record[0] for records in pages.values() for _, record in records}
     known = known_listings(source, ids)
     words = news(pages, known, len(ids))
@@ -157,7 +188,9 @@ def merge_pages(source: Source, pages: Mapping[int, Sequence[tuple[int, AssetRec
     if words:
         fresh, touched = settle_identities(source, words, known)
         add_quotes(source, [word for word in words if word.record[0] in fresh], known, merged)
-        touched |= change_quotes(source, [word for word in words if word.record[0] not in fresh], known, merged)
+        touched |= change_quotes(
+            source, [word for word in words if word.record[0] not in fresh], known, merged, disputed
+        )
         pricing.reprice(touched)
         candles.due(source.pk, (page_id for page_id, page in merged.items() if page.inserted or page.updated))
     for page_id, records in pages.items():
@@ -206,13 +239,20 @@ def add_quotes(source: Source, words: Sequence[Word], known: Mapping[str, Known]
 
 
 def change_quotes(
-    source: Source, words: Sequence[Word], known: Mapping[str, Known], merged: Mapping[int, Merged]
+    source: Source,
+    words: Sequence[Word],
+    known: Mapping[str, Known],
+    merged: Mapping[int, Merged],
+    disputed: list[Disputed] | None,
 ) -> set[int]:
     """Quotes and points hold what is newer than they are. Returns the assets to price again."""
     if not words:
         return set()
     with connection.cursor() as cursor:
         stage(cursor, "staging", STAGING, [word.quote(known[word.record[0]]) for word in words])
+        if disputed is not None:
+            cursor.execute(DISPUTED)
+            disputed += (Disputed(*row) for row in cursor.fetchall())
         cursor.execute(MERGE, {"source": source.pk})
         *counts, (_, _, _, asset_ids) = cursor.fetchall()
     for page_id, inserted, updated, _ in counts:

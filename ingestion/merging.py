@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
-from typing import NamedTuple
 
 from django.db import connection
 
@@ -18,7 +16,7 @@ from assets import store
 from assets.copying import array_of_numbers
 from assets.models import Source
 from assets.records import AssetRecord
-from assets.store import Merged
+from assets.store import Disputed, Merged
 from ingestion.errors import Malformed
 from ingestion.models import RawPayload
 from ingestion.parsing import parse
@@ -34,69 +32,36 @@ SELECT EXISTS (
       AND (SELECT source_id FROM ingestion_rawpayload page WHERE page.id = sighting.payload_id) = %s
 )
 """
-DISPUTED = """
-SELECT listing.id, word.own, word.at, word.page_id
-FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[])
-    AS word (own, at, page_id, digest, price_usd, market_cap, volume_24h)
-JOIN assets_listing listing ON listing.source_id = %s AND listing.source_asset_id = word.own
-JOIN assets_quote quote ON quote.listing_id = listing.id
-WHERE (quote.observed_at = word.at AND quote.page_id < word.page_id AND quote.digest <> word.digest)
-   OR EXISTS (
-       SELECT FROM assets_price_point point
-       WHERE point.listing_id = listing.id AND point.observed_at = word.at AND point.page_id < word.page_id
-         AND (point.price_usd, point.market_cap, point.volume_24h)
-             IS DISTINCT FROM (word.price_usd, word.market_cap, word.volume_24h)
-   )
-"""
 SAID_AGAIN = """
 SELECT page.id FROM ingestion_rawpayload page JOIN ingestion_sighting sighting ON sighting.payload_id = page.id
 WHERE page.id > %s AND page.source_id = %s AND sighting.listing_ids && %s::bigint[] ORDER BY page.id
 """
 
 
-class Disputed(NamedTuple):
-    """A word that takes the place of an earlier page's on the same coin at the same time."""
-
-    listing_id: int
-    source_asset_id: str
-    observed_at: datetime
-    page_id: int
-
-
 def merge(source: Source, pages: Pages) -> dict[int, Merged]:
     """As `store.merge_pages`. Part of the caller's transaction."""
-    disputed = list(disputed_in(source, pages))
-    merged = store.merge_pages(source, pages)
-    if disputed:
-        for page_id, records in said_again(source, disputed):
-            store.merge_pages(source, {page_id: records})
+    if not later_pages_are_in(source, pages):
+        return store.merge_pages(source, pages)
+    disputed: list[Disputed] = []
+    merged = store.merge_pages(source, pages, disputed)
+    for page_id, records in said_again(source, disputed):
+        store.merge_pages(source, {page_id: records})
     return merged
 
 
-def disputed_in(source: Source, pages: Pages) -> Iterator[Disputed]:
-    """The disputed words of pages that later ones may answer; to be asked before they are merged."""
+def later_pages_are_in(source: Source, pages: Pages) -> bool:
+    """Whether any page of the source behind the first of these is normalized."""
     if not pages:
-        return
+        return False
     with connection.cursor() as cursor:
         cursor.execute(LATER, [min(pages), source.pk])
-        if not cursor.fetchone()[0]:
-            return
-        words = store.news(pages, {}, 0)
-        columns: list[list[object]] = [
-            [word.record.source_asset_id for word in words],
-            [word.record.observed_at for word in words],
-            [word.page_id for word in words],
-            [word.digest for word in words],
-            [word.record.price_usd for word in words],
-            [word.record.market_cap for word in words],
-            [word.record.volume_24h for word in words],
-        ]
-        cursor.execute(DISPUTED, [*columns, source.pk])
-        yield from (Disputed(*row) for row in cursor.fetchall())
+        return bool(cursor.fetchone()[0])
 
 
 def said_again(source: Source, disputed: Sequence[Disputed]) -> Iterator[tuple[int, Sequence[tuple[int, AssetRecord]]]]:
     """What later pages that are normalized say of the same coins at the same times, page by page."""
+    if not disputed:
+        return
     about = {(word.source_asset_id, word.observed_at) for word in disputed}
     first = min(word.page_id for word in disputed)
     with connection.cursor() as cursor:
