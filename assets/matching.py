@@ -205,14 +205,14 @@ def place_again(listing_ids: Iterable[int], decisions: Sequence[Decision] | None
     return write(around, [], resolve(around, judge=judge), neighbours.stored)
 
 
+#: Each listing is looked up: where the table has just been filled the planner may pair all listings with all.
+_NAMED = """(SELECT source.slug || ':' || listing.source_asset_id FROM assets_listing listing
+    JOIN assets_source source ON source.id = listing.source_id WHERE listing.id = decision.{side}_id)"""
+DECIDED = f"SELECT {_NAMED.format(side='a')}, {_NAMED.format(side='b')}, decision.same FROM assets_decision decision"
+
+
 def decided() -> list[Decision]:
     """Every person's decision."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            """SELECT source_a.slug || ':' || a.source_asset_id, source_b.slug || ':' || b.source_asset_id,
-                      decision.same
-               FROM assets_decision decision
-               JOIN assets_listing a ON a.id = decision.a_id JOIN assets_source source_a ON source_a.id = a.source_id
-               JOIN assets_listing b ON b.id = decision.b_id JOIN assets_source source_b ON source_b.id = b.source_id"""
-        )
+        cursor.execute(DECIDED)
         return [Decision(*row) for row in cursor.fetchall()]

@@ -60,17 +60,22 @@ COLUMNS = tuple(TYPES)
 _OLD, _NEW = (", ".join(f"{row}.{column}" for column in COLUMNS) for row in ("asset", "new"))
 
 _STALE_AT = stale_at("quote", "source")
-#: Quotes that count, of assets that have as many in all.
+#: Quotes that count, of assets that have as many in all. Those of each are looked up by themselves, OFFSET 0 sees to
+#: that: where tables have just been filled the planner would go through all of the ids for each quote.
 _COUNTING = f"""
-    SELECT quote.asset_id, quote.price_usd, quote.market_cap, quote.volume_24h, quote.percent_change_24h, quote.rank,
-           quote.observed_at, {_STALE_AT} AS fresh_until, source.slug, source.identity_rank,
-           listing.symbol, listing.name
-    FROM unnest(%(ids)s::bigint[]) AS wanted (id)
-    JOIN assets_quote quote ON quote.asset_id = wanted.id
-    JOIN assets_listing listing ON listing.id = quote.listing_id
-    JOIN assets_source source ON source.id = quote.source_id
-    WHERE quote.price_usd IS NOT NULL AND source.enabled AND listing.delisted_at IS NULL AND {_STALE_AT} > %(now)s
-      AND (SELECT count(*) FROM assets_quote every WHERE every.asset_id = quote.asset_id) = %(quotes)s
+    SELECT quoted.* FROM unnest(%(ids)s::bigint[]) AS wanted (id)
+    CROSS JOIN LATERAL (
+        SELECT quote.asset_id, quote.price_usd, quote.market_cap, quote.volume_24h, quote.percent_change_24h,
+               quote.rank, quote.observed_at, {_STALE_AT} AS fresh_until, source.slug, source.identity_rank,
+               listing.symbol, listing.name
+        FROM assets_quote quote
+        JOIN assets_listing listing ON listing.id = quote.listing_id
+        JOIN assets_source source ON source.id = quote.source_id
+        WHERE quote.asset_id = wanted.id AND quote.price_usd IS NOT NULL AND source.enabled
+          AND listing.delisted_at IS NULL AND {_STALE_AT} > %(now)s
+        OFFSET 0
+    ) quoted
+    WHERE (SELECT count(*) FROM assets_quote every WHERE every.asset_id = wanted.id) = %(quotes)s
 """
 #: COLUMNS of an asset whose only quote is the row `one`.
 _SINGLE = """
@@ -89,6 +94,10 @@ _PAIR = """
     jsonb_build_array(one.slug, two.slug), '[]'::jsonb, 2, least(one.observed_at, two.observed_at),
     least(one.fresh_until, two.fresh_until), one.symbol, one.name
 """
+#: What a pair is priced by. The other's stand beside the better source's by a window: a join of what is counted with
+#: itself would go through all of it for each row.
+OF_THE_OTHER: tuple[str, ...] = ("slug", "price_usd", "market_cap", "volume_24h", "percent_change_24h")
+OF_THE_OTHER += ("rank", "observed_at", "fresh_until")
 _AGREED = f"""
 UPDATE assets_asset asset SET ({", ".join(COLUMNS)}, changed_at) = ({_NEW}, clock_timestamp())
 FROM agreed new WHERE asset.id = new.id AND ({_OLD}) IS DISTINCT FROM ({_NEW})
@@ -100,10 +109,12 @@ WITH agreed (id, {", ".join(COLUMNS)}) AS (SELECT one.asset_id, {_SINGLE} FROM (
 SELECT id FROM agreed
 """
 REPRICE_PAIRS = f"""
-WITH counting AS MATERIALIZED ({_COUNTING}), agreed (id, {", ".join(COLUMNS)}) AS (
+WITH paired AS (
+    SELECT *, {", ".join(f"lead({column}) OVER better AS other_{column}" for column in OF_THE_OTHER)}
+    FROM ({_COUNTING}) counting WINDOW better AS (PARTITION BY asset_id ORDER BY identity_rank, slug)
+), agreed (id, {", ".join(COLUMNS)}) AS (
     SELECT one.asset_id, {_PAIR}
-    FROM counting one
-    JOIN counting two ON two.asset_id = one.asset_id AND (two.identity_rank, two.slug) > (one.identity_rank, one.slug),
+    FROM paired one, LATERAL (SELECT {", ".join(f"one.other_{column} AS {column}" for column in OF_THE_OTHER)}) two,
     LATERAL (
         SELECT least(one.price_usd, two.price_usd) AS low, greatest(one.price_usd, two.price_usd) AS high,
                greatest(scale(one.price_usd), scale(two.price_usd)) AS digits
@@ -114,6 +125,7 @@ WITH counting AS MATERIALIZED ({_COUNTING}), agreed (id, {", ".join(COLUMNS)}) A
     ) measures,
     -- A logarithm of a float is quick, and enough to count digits; below 1e-300 there are none.
     LATERAL (SELECT floor(CASE WHEN bps > 1e-300 THEN log(bps::float8) ELSE log(bps) END)::int AS magnitude) sizes
+    WHERE one.other_slug <> one.slug
 ), priced AS ({_AGREED})
 SELECT id FROM agreed
 """
