@@ -24,7 +24,7 @@ def measured(size: Size) -> Iterator[Result]:
         run_once()
         with served(OURS) as ours:
             # Prices come in by batches of seconds.
-            seconds = max(size.api_seconds, 12)
+            seconds = max(size.api_seconds, 5)
             idle = ask(ours.port, "/data", seconds)
             with ingesting(source):
                 before = points()

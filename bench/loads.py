@@ -19,7 +19,7 @@ from bench.result import Result, Size
 from bench.running import run_once, timed
 from ingestion.sources.coingecko import UsualMarket
 
-ROUNDS = 3
+ROUNDS = 2
 TABLES = (
     "ingestion_rawbody",
     "ingestion_rawpayload",

@@ -43,7 +43,7 @@ class Size:
 SIZES = {
     "small": Size(
         records=20_000,
-        by_the_orm=1_000,
+        by_the_orm=300,
         csv_rows=100_000,
         listings_there=50_000,
         points_there=500_000,

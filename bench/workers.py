@@ -19,7 +19,7 @@ def measured(size: Size) -> Iterator[Result]:
     with provider(count) as source:
         source.warm()
         first, changed = {}, {}
-        for workers in (1, 2, 1, 2):  # the first two warm what is to be warmed
+        for workers in (1, 2):
             empty()
             first[workers] = carry(source, workers)
             source.change_prices()

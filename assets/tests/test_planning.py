@@ -1,4 +1,4 @@
-"""Statements over a batch do work in proportion to it, whatever the planner believes of tables that were just filled."""
+"""Statements over a batch do work in proportion to it, whatever the planner believes of tables just filled."""
 
 from __future__ import annotations
 
