@@ -96,8 +96,16 @@ _PAIR = """
 """
 #: What a pair is priced by. The other's stand beside the better source's by a window: a join of what is counted with
 #: itself would go through all of it for each row.
-OF_THE_OTHER: tuple[str, ...] = ("slug", "price_usd", "market_cap", "volume_24h", "percent_change_24h")
-OF_THE_OTHER += ("rank", "observed_at", "fresh_until")
+OF_THE_OTHER = (
+    "slug",
+    "price_usd",
+    "market_cap",
+    "volume_24h",
+    "percent_change_24h",
+    "rank",
+    "observed_at",
+    "fresh_until",
+)
 _AGREED = f"""
 UPDATE assets_asset asset SET ({", ".join(COLUMNS)}, changed_at) = ({_NEW}, clock_timestamp())
 FROM agreed new WHERE asset.id = new.id AND ({_OLD}) IS DISTINCT FROM ({_NEW})

@@ -88,15 +88,19 @@ def depths(port: int, few: int, many: int, small: float) -> Iterator[Result]:
 
 
 def at_depth(port: int, row: int) -> str:
-    """The address of a walk by rank that has come so far: its cursor is made of the row there."""
-    page = get(port, f"/data?ordering=rank&count=none&limit=1&offset={row}")["data"][0]
+    """The address of a walk by rank that has come so far."""
+    return walk_behind(get(port, f"/data?ordering=rank&count=none&limit=1&offset={row}")["data"][0], "rank")
+
+
+def walk_behind(row: dict[str, Any], ordering: str) -> str:
+    """The address of a walk in this order that has come to this row: its cursor is made of it."""
     from types import SimpleNamespace
 
     from assets.pagination import After, scope, seal
 
-    last = After(str(page["rank"]), page["id"], "0")
-    of = scope(SimpleNamespace(sent=[("ordering", "rank")]), "rank", "data")  # type: ignore[arg-type]
-    return f"/data?ordering=rank&count=none&cursor={seal(last, of)}"
+    last = After(str(row[ordering.removeprefix("-")]), row["id"], "0")
+    of = scope(SimpleNamespace(sent=[("ordering", ordering)]), ordering, "data")  # type: ignore[arg-type]
+    return f"/data?ordering={ordering}&count=none&cursor={seal(last, of)}"
 
 
 def walked(port: int, rows: int) -> Iterator[Result]:

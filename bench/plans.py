@@ -8,7 +8,6 @@ request sent. Left out is what all of them have in common, the sum of the tally 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -47,10 +46,13 @@ def main() -> None:
 
 def asked(rows: int) -> Iterator[tuple[str, str]]:
     """(title, path) of one request for each kind of query."""
+    from bench.api import walk_behind
+
     deep = rows * 9 // 10
     yield from ((path, path) for path in ("/data", "/data?ordering=-rank", "/data?ordering=-updated_at"))
     for ordering in ("rank", "-rank", "id"):
-        yield f"/data?ordering={ordering}&cursor=… (at 90 %)", walk_on(deep, ordering)
+        row = get(f"/data?ordering={ordering}&count=none&limit=1&offset={deep}")["data"][0]
+        yield f"/data?ordering={ordering}&cursor=… (at 90 %)", walk_behind(row, ordering)
     resume = get("/data?cursor=&count=none&page_size=1")["resume"]
     yield "/data?cursor=… (a walk resumed, nothing new)", resume.partition("localhost")[2]
     for number in (deep // 50, rows // 2 // 50):
@@ -67,18 +69,6 @@ def asked(rows: int) -> Iterator[tuple[str, str]]:
     ):
         yield path, path
     yield f"/assets?page={rows * 9 // 1000}", f"/assets?page={rows * 9 // 1000}"
-
-
-def walk_on(rows: int, ordering: str) -> str:
-    """A walk in this order that has come so far."""
-    from types import SimpleNamespace
-
-    from assets.pagination import After, scope, seal
-
-    row = get(f"/data?ordering={ordering}&count=none&limit=1&offset={rows}")["data"][0]
-    last = After(str(row[ordering.removeprefix("-")]), row["id"], "0")
-    of = scope(SimpleNamespace(sent=[("ordering", ordering)]), ordering, "data")  # type: ignore[arg-type]
-    return f"/data?ordering={ordering}&count=none&cursor={seal(last, of)}"
 
 
 def get(path: str) -> Any:
@@ -114,8 +104,7 @@ def quickest(sql: str, values: Any) -> tuple[float, str]:
     for _ in range(TIMES):
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", values)
-            (found,) = cursor.fetchone()
-        (plan,) = found if isinstance(found, list) else json.loads(found)
+            (plan,) = cursor.fetchone()[0]
         executed.append((plan["Execution Time"], plan["Plan"]))
     milliseconds, root = min(executed, key=lambda one: one[0])
     return milliseconds, "\n".join(steps(root))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -34,8 +33,7 @@ def filled(db):
 def rows_gone_through(sql: str, values: Any = None) -> int:
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", values)
-        (found,) = cursor.fetchone()
-    (plan,) = found if isinstance(found, list) else json.loads(found)
+        (plan,) = cursor.fetchone()[0]
 
     def steps(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield step
