@@ -208,9 +208,10 @@ def _preference(a: Listing, b: Listing, texts: Likeness, figures: Comparison) ->
         + 0.01 * (alive(a) + alive(b))
         + 0.001 * (_prominence(a) + _prominence(b))
         + 0.0002 * (ours.renamed + theirs.renamed)
-        + 0.0001 * spelled
-        + 0.00005 * one_name
-        + 0.00002 * one_id
+        + 0.0001 * (a.symbol.casefold() == b.symbol.casefold())
+        + 0.00005 * spelled
+        + 0.00002 * one_name
+        + 0.00001 * one_id
     )
 
 

@@ -74,6 +74,13 @@ def test_of_two_namesakes_the_one_written_the_same_is_meant() -> None:
     assert assets(*ours, *theirs) == {(a.key, b.key) for a, b in zip(ours, theirs, strict=True)}
 
 
+def test_of_two_namesakes_the_one_whose_symbol_is_written_the_same_is_meant_before_the_one_whose_name_is() -> None:
+    plain, dressed = paprika("m-1", "KITTY", "KittyNinja"), paprika("m-2", "$KITTY", "Kitty Ninja")
+    assert assets(gecko("kitty-ninja", "kitty", "Kitty Ninja"), plain, dressed) == {
+        ("coingecko:kitty-ninja", plain.key)
+    }
+
+
 def test_of_two_namesakes_the_one_that_its_source_knew_under_an_older_name_is_meant() -> None:
     older, later = (
         paprika("swc-scanet-world-coin", "SWC", "Scanetchain"),
