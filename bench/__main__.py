@@ -33,7 +33,7 @@ def main() -> None:
         help="the names of some of the parts: loads, workers, csv, crowded, identity, history, api, beside",
     )
     options = parser.parse_args()
-    servers = Throwaway()
+    servers = Throwaway(durable=True)
     servers.start()
     try:
         os.environ |= {**servers.environment(), "ENV_FILE": os.devnull, "LOG_LEVEL": "WARNING"}
@@ -64,12 +64,12 @@ def line(result: Result) -> str:
 
 def measured(size: Size, only: set[str]) -> Iterator[tuple[str, Result]]:
     import django
+    from django.core.management import call_command
 
     django.setup()
     from bench import api, beside, crowded, csv_file, history, identity, loads, workers
-    from bench.database import prepare
 
-    prepare()
+    call_command("migrate", verbosity=0)
     parts = {
         "loads": loads,
         "workers": workers,

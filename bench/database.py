@@ -1,22 +1,10 @@
-"""The bench's PostgreSQL: durable as a user's is, its tables empty at the beginning of each part."""
+"""The bench's tables: empty at the beginning of each part."""
 
 from __future__ import annotations
 
-from django.core.management import call_command
 from django.db import connection
 
 from ingestion.registry import install_sources
-
-DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
-
-
-def prepare() -> None:
-    """The tables are there, and a commit is on the disk."""
-    with connection.cursor() as cursor:
-        for name in DURABLE:
-            cursor.execute(f"ALTER SYSTEM SET {name} = on")
-        cursor.execute("SELECT pg_reload_conf()")
-    call_command("migrate", verbosity=0)
 
 
 def empty() -> None:

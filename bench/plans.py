@@ -25,7 +25,7 @@ LONGEST = 100
 def main() -> None:
     rows = int(sys.argv[1])
     with ExitStack() as stack:
-        servers = Throwaway()
+        servers = Throwaway(durable=True)
         stack.callback(servers.stop)
         servers.start()
         os.environ |= {**servers.environment(), "ENV_FILE": os.devnull, "LOG_LEVEL": "WARNING"}
@@ -34,10 +34,11 @@ def main() -> None:
         import django
 
         django.setup()
-        from bench.database import prepare
+        from django.core.management import call_command
+
         from bench.filling import fill
 
-        prepare()
+        call_command("migrate", verbosity=0)
         fill(rows)
         for title, path in asked(rows):
             milliseconds, plan = quickest(*statement(path))

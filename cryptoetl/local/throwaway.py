@@ -1,4 +1,7 @@
-"""PostgreSQL and Redis for one test session: the code of `make up`, nothing durable, gone with whoever started them."""
+"""PostgreSQL and Redis for one test session: the code of `make up`, nothing durable, gone with whoever started them.
+
+Who measures has them durable, with the very settings of `make up`.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ SECONDS_TO_START = 120
 class Throwaway:
     """Both servers in a temporary folder. A test may kill and start each of them; the addresses stay."""
 
-    def __init__(self) -> None:
+    def __init__(self, durable: bool = False) -> None:
         self.folder = Folder(tempfile.mkdtemp(prefix="cryptoetl-test-"))
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         method = nonroot.method_for(binaries.postgres(), self.folder.path)
         self.postgres = PostgresServer(
-            self.folder.postgres, ports.server_port(), password(), self.folder.tag, method, throwaway=True
+            self.folder.postgres, ports.server_port(), password(), self.folder.tag, method, throwaway=not durable
         )
-        self.redis = RedisServer(self.folder.redis, ports.server_port(), password(), throwaway=True)
+        self.redis = RedisServer(self.folder.redis, ports.server_port(), password(), throwaway=not durable)
 
     def start(self) -> None:
         """Both answer, and the database is there."""
