@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from assets.figures import APART, Comparison
-from assets.names import EMPTY, GENERIC, NAMING, Reading, likeness
+from assets.names import EMPTY, GENERIC, NAMING, NameParts, Reading, likeness
 
 #: Share of letter pairs from which two names look like spellings of one.
 ALIKE = 0.6
@@ -69,7 +69,10 @@ ALIKE_NAMES = Likeness("same symbol, names are alike", 0.44, False, lifted_by=_s
 ID_ONLY = Likeness("listed under the same id", 0.42, False, lifted_by=_both)
 SYMBOL_ONLY = Likeness("same symbol", 0.40, False, lifted_by=_both, quiet=True)
 MARKED = Likeness("same symbol and id, but one name is marked as another token", 0.35, False)
-ABBREVIATED = Likeness("same name and id, one symbol repeats it, the other abbreviates it", 0.30, False, True, _any)
+ABBREVIATED = Likeness(
+    "one name and id, one symbol is the name, the other an abbreviation of it", 0.30, False, True, _any
+)
+RENAMED = Likeness("listed under the same id, one is called as the other's symbol", 0.30, False, True, _any)
 
 
 def compare_texts(a: Reading, b: Reading) -> Likeness | None:
@@ -80,7 +83,7 @@ def compare_texts(a: Reading, b: Reading) -> Likeness | None:
     if same_name:
         return _with_one_name(a, b) if a.symbol and b.symbol else NAME_ONLY
     if (a.slugs & b.slugs & {a.slug, b.slug}) - {a.symbol, b.symbol} and a.parts.marks == b.parts.marks:
-        return ID_ONLY
+        return _with_one_id(a, b)
     return None
 
 
@@ -88,12 +91,26 @@ def _with_one_name(a: Reading, b: Reading) -> Likeness:
     shorter, longer = sorted((a.symbol, b.symbol), key=len)
     if len(shorter) >= CUT_SHORT and longer.startswith(shorter):
         return CUT_SYMBOL
-    if a.slugs & b.slugs and (
-        (a.symbol == a.compact and _abbreviates(b.symbol, b.compact))
-        or (b.symbol == b.compact and _abbreviates(a.symbol, a.compact))
-    ):
-        return ABBREVIATED
-    return OTHER_SYMBOL
+    return ABBREVIATED if a.slugs & b.slugs and _one_abbreviates(a, b, a.compact) else OTHER_SYMBOL
+
+
+def _with_one_id(a: Reading, b: Reading) -> Likeness:
+    if not a.symbol or not b.symbol:
+        return ID_ONLY
+    # A symbol that only repeats its own coin's name says nothing new.
+    if a.symbol == b.compact != a.parts.core or b.symbol == a.compact != b.parts.core:
+        return RENAMED
+    return ABBREVIATED if _by_empty_words(a.parts, b.parts) and _one_abbreviates(a, b, a.parts.core) else ID_ONLY
+
+
+def _by_empty_words(a: NameParts, b: NameParts) -> bool:
+    """Whether the names are the same but for words that tell nothing."""
+    return bool(a.core) and a.core == b.core and a.generic ^ b.generic <= EMPTY
+
+
+def _one_abbreviates(a: Reading, b: Reading, name: str) -> bool:
+    """Whether one symbol is the name, and the other an abbreviation of it."""
+    return (a.symbol == name and _abbreviates(b.symbol, name)) or (b.symbol == name and _abbreviates(a.symbol, name))
 
 
 def _abbreviates(symbol: str, name: str) -> bool:
@@ -115,7 +132,7 @@ def _with_one_symbol(a: Reading, b: Reading) -> Likeness | None:
             return ALIAS
         return MARKED if listed_as - {symbol} else None
     one_core = bool(ours.core) and ours.core == theirs.core
-    by_empty_words = one_core and ours.generic ^ theirs.generic <= EMPTY
+    by_empty_words = _by_empty_words(ours, theirs)
     if listed_as - {symbol} or (listed_as and by_empty_words) or named_as == 2:
         return LISTED_ALIKE if by_empty_words else LISTED_AS
     if by_empty_words and (ours.core != symbol or ours.marks):

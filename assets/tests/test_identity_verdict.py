@@ -38,6 +38,22 @@ def test_a_coin_is_known_by_the_name_that_the_other_keeps_in_its_id_if_each_does
     assert judged(gecko("x", "ankr", "Ankr Network"), paprika("ankr-ankr-network", "ANKR", "Ank")).outcome == "doubtful"
 
 
+def test_a_coin_that_is_now_called_as_the_others_symbol_is_known_by_their_id() -> None:
+    now, before = ("the-open-network", "ton", "Toncoin"), ("toncoin-the-open-network", "TONCOIN", "The Open Network")
+    assert judged(gecko(*now), paprika(*before)).outcome == "same"
+    assert judged(gecko(*now, price_usd="9"), paprika(*before, price_usd="7")).outcome == "doubtful"
+    assert judged(gecko("open-net", *now[1:]), paprika(*before)).outcome == "different"
+    # A symbol that repeats its own coin's name is no second witness.
+    assert judged(gecko("rex-token", "xrx", "Rex"), paprika("rex-rex-token", "REX", "REX Token")).outcome == "doubtful"
+
+
+def test_an_abbreviation_that_became_the_name_is_the_same_symbol_under_one_id() -> None:
+    render = gecko("render-token", "render", "Render")
+    assert judged(render, paprika("rndr-render-token", "RNDR", "Render Token")).outcome == "same"
+    assert judged(render, paprika("xyz-render-token", "XYZ", "Render Token")).outcome == "doubtful"
+    assert judged(render, paprika("rndr-render", "RNDR", "Render Token")).outcome != "same"
+
+
 def test_a_note_in_brackets_may_be_the_other_name() -> None:
     assert judged(gecko("x", "udoo", "Hyprr (Howdoo)"), paprika("y", "UDOO", "Howdoo")).outcome == "same"
     assert judged(gecko("x", "udoo", "Hyprr (Tron)"), paprika("y", "UDOO", "Hyprr")).outcome == "different"
