@@ -41,9 +41,9 @@ def test_an_address_has_so_many_and_is_told_when_it_may_go_on(client, settings):
 
 def test_a_bucket_fills_again_evenly():
     name = uuid.uuid4().hex
-    taken = [limits.take(name, 10, 1) for _ in range(11)]
+    taken = [limits.take(name, 10, 3600) for _ in range(11)]
     assert [one.allowed for one in taken] == [True] * 10 + [False]
-    assert 0 < taken[-1].wait <= 0.1
+    assert 0 < taken[-1].wait <= 360
 
 
 def test_a_rush_gets_no_more_than_the_limit():
