@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import prefetch_related_objects
 
 from assets import store
 from assets.collector import collector_paused
@@ -104,7 +105,7 @@ def begin_attempts(page_id: int) -> list[RawPayload]:
     if not begun:
         return begin_attempts(page_id) if is_owed(page_id, most) else []
     try:
-        return list(RawPayload.objects.select_related("source", "body").filter(pk__in=begun).order_by("pk"))
+        return list(RawPayload.objects.select_related("source").filter(pk__in=begun).order_by("pk"))
     except (OperationalError, InterfaceError):
         attempts.give_back(begun)
         raise
@@ -167,7 +168,10 @@ def commit_pages_once(payloads: Sequence[RawPayload]) -> int:
             .values_list("pk", flat=True)
         )
         outcomes = nothing_new_in(mine) if BY_SLUG[source.slug].says_when else {}
-        parsed, broken = parse_all([one for one in payloads if one.pk in mine and one.pk not in outcomes])
+        news = [one for one in payloads if one.pk in mine and one.pk not in outcomes]
+        # Of a body that says nothing new only the hash was looked at.
+        prefetch_related_objects(news, "body")
+        parsed, broken = parse_all(news)
         records = {page_id: page.records for page_id, page in parsed.items()}
         need_partitions(source, records)
         merged = merging.merge(source, records)
