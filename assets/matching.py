@@ -28,7 +28,7 @@ FACTS = """
 SELECT listing.id, listing.asset_id, asset.slug, listing.symbol, listing.name,
        source.slug, listing.source_asset_id, listing.symbol, listing.name, source.identity_rank,
        quote.price_usd, quote.market_cap, quote.circulating_supply, quote.total_supply, quote.max_supply, quote.rank,
-       listing.contracts, quote.observed_at
+       listing.contracts, quote.observed_at, quote.page_id
 FROM assets_listing listing
 JOIN assets_asset asset ON asset.id = listing.asset_id
 JOIN assets_source source ON source.id = listing.source_id
@@ -121,9 +121,9 @@ class Neighbours:
             cursor.execute(sql, parameters)
             found = []
             for row in cursor.fetchall():
-                *facts, contracts, observed_at = row[5:]
+                *facts, contracts, observed_at, page_id = row[5:]
                 listing = Listing(*[*facts, tuple(contracts), observed_at])
-                self.stored[listing.key] = Stored(*row[:5])
+                self.stored[listing.key] = Stored(*row[:5], None if observed_at is None else (observed_at, page_id))
                 found.append(listing)
         self._listings += found
         return found
@@ -147,7 +147,7 @@ class Placed:
     alone: dict[str, tuple[int, int]]
     """New listings in assets of their own, priced: source_asset_id -> (listing, asset)."""
     others: set[str]
-    """The others' source_asset_ids: new listings that met another, and renamed ones."""
+    """The others' source_asset_ids: new listings that met another, and those that are called otherwise."""
     touched: set[int]
     """Assets to price again."""
 
@@ -155,16 +155,18 @@ class Placed:
 class _Newcomer(NamedTuple):
     id: str
     record: AssetRecord
+    page_id: int
     reading: Reading
     keys: set[int]
 
 
-def place(source: Source, records: Sequence[AssetRecord], stored: Mapping[str, int]) -> Placed:
-    """Every record, one per listing, has its listing, under its present name, in the right asset.
+def place(source: Source, words: Iterable[tuple[AssetRecord, int]], stored: Mapping[str, int]) -> Placed:
+    """Every (record, page), one per listing, has its listing, under its present name, in the right asset.
 
+    Under the lock it is looked what each is called by now: an older word gives no older name back.
     `stored`: source_asset_id -> asset of all listings that the caller's transaction is about.
     """
-    read = [_read(source, record) for record in records]
+    read = [_read(source, record, page_id) for record, page_id in words]
     lock_identities()
     taken = filing.taken(set().union(*(one.keys for one in read)))
     alone = [one for one in read if one.id not in stored and taken.isdisjoint(one.keys)]
@@ -172,24 +174,28 @@ def place(source: Source, records: Sequence[AssetRecord], stored: Mapping[str, i
     others = [one for one in read if one.id not in added]
     if not others:
         return Placed(added, set(), set())
-    seeds = [facts_of(source, one.record, one.reading) for one in others]
     ids = {one.id for one in others}
     neighbours = Neighbours()
-    former = neighbours.of_source(source, ids)
+    former = {listing.source_asset_id: listing for listing in neighbours.of_source(source, ids)}
+    ages = {id_: neighbours.stored[listing.key].age for id_, listing in former.items()}
+    others = [one for one in others if (age := ages.get(one.id)) is None or age <= (one.record.observed_at, one.page_id)]
+    if not others:
+        return Placed(added, ids, set())
+    seeds = [facts_of(source, one.record, one.reading) for one in others]
     judge = Judge(decided())
-    around = neighbours.around(seeds, judge, former)
+    around = neighbours.around(seeds, judge, [former[one.id] for one in others if one.id in former])
     touched = write(around, seeds, resolve(around, judge=judge), neighbours.stored, stored.values())
-    before = {listing.source_asset_id: filing.keys_of(listing) for listing in former}
+    before = {one.id: filing.keys_of(former[one.id]) for one in others if one.id in former}
     filed = [(neighbours.stored[f"{source.slug}:{one.id}"].listing_id, one) for one in others]
     filing.file([(number, one.keys) for number, one in filed if one.id not in before])
     filing.file_again([(number, before[one.id], one.keys) for number, one in filed if one.id in before])
     return Placed(added, ids, touched)
 
 
-def _read(source: Source, record: AssetRecord) -> _Newcomer:
+def _read(source: Source, record: AssetRecord, page_id: int) -> _Newcomer:
     id_, symbol, name, *_, contracts = record
     reading = Reading(id_, symbol, name)
-    return _Newcomer(id_, record, reading, filing.keys_of_texts(f"{source.slug}:{id_}", reading, contracts))
+    return _Newcomer(id_, record, page_id, reading, filing.keys_of_texts(f"{source.slug}:{id_}", reading, contracts))
 
 
 def place_again(listing_ids: Iterable[int], decisions: Sequence[Decision] | None = None) -> set[int]:

@@ -22,9 +22,14 @@ ASSET = f"id, slug, {', '.join(pricing.COLUMNS)}"
 
 
 def add(source: Source, newcomers: Sequence[tuple[AssetRecord, Collection[int]]]) -> dict[str, tuple[int, int]]:
-    """Each (record, keys) is a listing in an asset of its own: source_asset_id -> (listing, asset)."""
+    """Each (record, keys) is a listing in an asset of its own: source_asset_id -> (listing, asset).
+
+    Part of a transaction that holds the lock of identities.
+    """
     if not newcomers:
         return {}
+    # As it is now: whoever switches it off, or edits its schedule, waits for the lock and then looks what there is.
+    source.refresh_from_db(fields=("enabled", "interval_seconds"))
     interval = timedelta(seconds=source.interval_seconds)
     with connection.cursor() as cursor:
         now = database_clock()

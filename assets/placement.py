@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -25,6 +26,8 @@ class Stored(NamedTuple):
     slug: str
     symbol: str
     name: str
+    age: tuple[datetime, int] | None = None
+    """(time, page) of the word that is its quote."""
 
 
 @dataclass(slots=True)

@@ -7,20 +7,22 @@ once per listing and observation. The caller's transaction carries it all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from django.db import connection
 
 from assets import candles, pricing
-from assets.copying import array_of, array_of_numbers, copy_rows, stage
+from assets.copying import array_of, copy_rows, stage
 from assets.hashing import hash64
-from assets.matching import lock_identities, place
+from assets.matching import place
 from assets.models import Source
 from assets.records import AssetRecord
+
+Result = TypeVar("Result")
 
 STAGING = """
     observed_at timestamptz, price_usd numeric, market_cap numeric, volume_24h numeric, percent_change_24h numeric,
@@ -272,22 +274,18 @@ def settle_identities(source: Source, words: Iterable[Word], known: dict[str, Kn
 
     Returns the ids of listings that have no quote yet, and the assets to price again.
     """
-    newcomers, otherwise = [], []
+    newcomers = []
     for word in latest_by_listing(words).values():
         record = word.record
         listing = known.get(record.source_asset_id)
-        if listing is None:
-            newcomers.append(record)
-        elif listing[2:5] != (record.symbol, record.name, ",".join(record.contracts)):
-            otherwise.append(word)
-    if otherwise:
-        newcomers += renamed(otherwise, known)
+        if listing is None or listing[2:5] != (record.symbol, record.name, ",".join(record.contracts)):
+            newcomers.append((record, word.page_id))
     if not newcomers:
         return set(), set()
     placed = place(source, newcomers, {id_: listing.asset_id for id_, listing in known.items()})
     for id_, (listing_id, asset_id) in placed.alone.items():
         known[id_] = Known(listing_id, asset_id, "", "", "", None)
-    if placed.alone.keys() != {record.source_asset_id for record in newcomers}:
+    if placed.alone.keys() != {record.source_asset_id for record, _ in newcomers}:
         # One that meets others may take them with it: where every listing is now is read again.
         known.update(known_listings(source, placed.others | known.keys() - placed.alone.keys()))
     # As they are now, under the lock: another may have brought them in since they were looked for.
@@ -305,18 +303,6 @@ def latest_by_listing(words: Iterable[Word]) -> dict[str, Word]:
     return latest
 
 
-def renamed(words: Iterable[Word], known: Mapping[str, Known]) -> list[AssetRecord]:
-    """The records of those that call a listing otherwise and are not older than what is stored of it."""
-    lock_identities()  # so that whoever is renaming one of them has ended
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT listing_id, observed_at, page_id FROM assets_quote WHERE listing_id = ANY(%s::bigint[])",
-            [array_of_numbers(known[word.record[0]].listing_id for word in words)],
-        )
-        stored = {listing_id: age for listing_id, *age in cursor.fetchall()}
-    return [word.record for word in words if [*word.age[:2]] >= stored.get(known[word.record[0]].listing_id, [])]
-
-
 class NoPartition(Exception):
     """Months (`YYYY-MM-01`) whose price points have no partition yet; it is made outside the transaction."""
 
@@ -326,11 +312,16 @@ class NoPartition(Exception):
 
 
 def need_partitions(moments: Iterable[datetime]) -> None:
-    """Raises NoPartition unless the month of every moment has its partition of price points."""
+    """Raises NoPartition unless the month of every moment has its partition of price points.
+
+    One that is there stays until the end of the transaction.
+    """
     with connection.cursor() as cursor:
+        # What is not read is locked all the same, before the look: retention drops no month from now on.
         cursor.execute(
             """SELECT month::text FROM unnest(%s::date[]) month
-               WHERE to_regclass('assets_price_point_' || to_char(month, 'YYYY_MM')) IS NULL""",
+               WHERE to_regclass('assets_price_point_' || to_char(month, 'YYYY_MM')) IS NULL
+               AND NOT EXISTS (SELECT FROM assets_price_point WHERE false)""",
             [_months(moments)],
         )
         if missing := [row[0] for row in cursor.fetchall()]:
@@ -340,6 +331,15 @@ def need_partitions(moments: Iterable[datetime]) -> None:
 def ensure_partitions(moments: Iterable[datetime]) -> None:
     """The month of every moment has its partition of price points. Its own short transaction, safe to repeat."""
     make_partitions(_months(moments))
+
+
+def with_partitions(write: Callable[[], Result]) -> Result:
+    """What `write` returns, a transaction of its own, once it finds every partition that it needs."""
+    while True:
+        try:
+            return write()
+        except NoPartition as missing:
+            make_partitions(missing.months)
 
 
 def make_partitions(months: Sequence[str]) -> None:

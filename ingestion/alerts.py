@@ -12,19 +12,27 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from assets.models import Source
+from ingestion.alone import alone
 from ingestion.errors import SourceError
 from ingestion.http import post_json
 from ingestion.models import Pulse, Run
 
 log = logging.getLogger(__name__)
 
+#: The advisory lock of whoever is telling: a receiver may take longer than it takes the next reconciler to come by.
+LOCK = 7635
 BAD = (Run.Status.FAILED, Run.Status.PARTIAL)
 
 
 def tell() -> int:
-    """Every change since the last time is delivered; the number of them."""
+    """Every change since the last time is delivered; the number of them. 0 also while another is telling."""
     if not settings.ALERT_WEBHOOK_URL:
         return 0
+    with alone(LOCK) as nobody_else:
+        return tell_all() if nobody_else else 0
+
+
+def tell_all() -> int:
     ended = Run.objects.exclude(status__in=Run.ACTIVE).select_related("source").order_by("pk")
     newest = ended.last()
     # A receiver that was named just now hears of what comes, not of all that was.

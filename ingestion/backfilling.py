@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 
 from django.db import connection, transaction
@@ -21,7 +22,7 @@ from ingestion.gate import calls_made, first_of_next_month
 from ingestion.models import BackfillPiece, Run
 from ingestion.parsing import as_bytes, as_text, clean
 from ingestion.registry import Configured
-from ingestion.source import Http, HttpResponse, Past
+from ingestion.source import Http, HttpResponse, Past, PastPoint
 from ingestion.sources.json_items import GENESIS
 
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -225,8 +226,12 @@ def read(piece: BackfillPiece, past: Past) -> int:
         return 0
     # Some sources send a point at the very end, or the present one.
     points = [point for point in points if piece.begin <= point.observed_at < piece.end]
-    store.ensure_partitions(point.observed_at for point in points)
+    return store.with_partitions(partial(write, piece, points))
+
+
+def write(piece: BackfillPiece, points: Sequence[PastPoint]) -> int:
     with transaction.atomic():
+        store.need_partitions(point.observed_at for point in points)
         written = backfilled.add(piece.listing_id, points)
         BackfillPiece.objects.filter(pk=piece.pk).update(state=BackfillPiece.State.DONE, error="", points=written)
     return written

@@ -3,6 +3,9 @@
 `assets.store` lets the later page win of two words of one time, and writes nothing for a word that is there already: it
 does not know that a later page said it again. So a page that comes after later ones, for it was set aside, requeued or
 slow, and that has another word for the same time, is followed by what those pages said of these coins at that time.
+
+What goes in at the very same instant is seen by neither. Pages of one run hold different coins and need not care; those
+of an earlier run, and those that are read again, go in while no other page of their source does.
 """
 
 from __future__ import annotations
@@ -23,6 +26,12 @@ from ingestion.parsing import parse
 
 Pages = Mapping[int, Sequence[tuple[int, AssetRecord]]]
 
+#: With the source's number, an advisory lock: held by the pages of its newest run together, by any other alone.
+TURN = 7634
+TAKE_TURN = """
+SELECT CASE WHEN %(run)s = (SELECT max(id) FROM ingestion_run WHERE source_id = %(source)s)
+    THEN pg_advisory_xact_lock_shared(%(turn)s, %(source)s) ELSE pg_advisory_xact_lock(%(turn)s, %(source)s) END
+"""
 #: Only pages that are normalized have a sighting. In the ordinary order hardly any is behind, so each is looked up: a
 #: join would read the whole table as long as the planner knows too little of it.
 LATER = """
@@ -36,6 +45,15 @@ SAID_AGAIN = """
 SELECT page.id FROM ingestion_rawpayload page JOIN ingestion_sighting sighting ON sighting.payload_id = page.id
 WHERE page.id > %s AND page.source_id = %s AND sighting.listing_ids && %s::bigint[] ORDER BY page.id
 """
+
+
+def take_turn(source: Source, run_id: int | None = None) -> None:
+    """Until the end of the transaction no page goes in that those of this run (None: that one alone) could miss.
+
+    Comes first in its transaction: who waits here holds nothing that others wait for.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE_TURN, {"run": run_id, "source": source.pk, "turn": TURN})
 
 
 def merge(source: Source, pages: Pages) -> dict[int, Merged]:

@@ -7,7 +7,7 @@ is set aside with its reason, a record of it is kept as a reject, and neither st
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from time import sleep
 from typing import NamedTuple
 
@@ -151,17 +151,14 @@ UPDATE ingestion_rawpayload page SET attempts = page.attempts + 1 FROM mine WHER
 
 def commit_pages(payloads: Sequence[RawPayload]) -> int:
     """Everything that the pages change, in one transaction; how many went in, without those that another worker has."""
-    while True:
-        try:
-            return commit_pages_once(payloads)
-        except store.NoPartition as missing:
-            store.make_partitions(missing.months)
+    return store.with_partitions(lambda: commit_pages_once(payloads))
 
 
 def commit_pages_once(payloads: Sequence[RawPayload]) -> int:
     """As `commit_pages`. Raises NoPartition, with nothing written."""
     source = payloads[0].source
     with collector_paused(), transaction.atomic():
+        merging.take_turn(source, payloads[0].run_id)
         mine = set(
             RawPayload.objects.select_for_update(skip_locked=True, no_key=True)
             .filter(pk__in=[payload.pk for payload in payloads], state=RawPayload.State.STORED)
@@ -176,14 +173,16 @@ def commit_pages_once(payloads: Sequence[RawPayload]) -> int:
         need_partitions(source, records)
         merged = merging.merge(source, records)
         held = sightings.held_by(source, parsed, merged)
-        for payload in payloads:
-            if payload.pk in parsed:
-                keep_rejects(payload, parsed[payload.pk].rejects)
-                outcomes[payload.pk] = outcome(parsed[payload.pk], merged[payload.pk], held[payload.pk])
+        keep_rejects((one, parsed[one.pk].rejects) for one in payloads if one.pk in parsed)
+        for page_id in parsed:
+            outcomes[page_id] = outcome(parsed[page_id], merged[page_id], held[page_id])
         record_outcomes(payloads[0].run_id, outcomes)
         drift.watch([(one, parsed[one.pk].shape) for one in payloads if one.pk in parsed], BY_SLUG[source.slug])
         for page_id, reason in broken.items():
             fail_page(page_id, reason)
+    if others := [payload.pk for payload in payloads if payload.pk not in mine]:
+        # A message that came twice: theirs is the attempt, and ours must not set the page aside should they die.
+        attempts.give_back(others)
     return len(outcomes)
 
 
@@ -300,8 +299,12 @@ def fail_page(page_id: int, reason: str) -> bool:
     )
 
 
-def keep_rejects(payload: RawPayload, rejects: list[Rejected]) -> None:
-    """Every reject is kept as received with its reason, once, however often it comes."""
+def keep_rejects(rejected: Iterable[tuple[RawPayload, Iterable[Rejected]]]) -> None:
+    """Every reject of these pages is kept as received with its reason, once, however often it comes."""
+    rejects: dict[bytes, tuple[RawPayload, Rejected]] = {}
+    for payload, ones in rejected:
+        for reject in ones:
+            rejects.setdefault(fingerprint(reject), (payload, reject))
     if not rejects:
         return
     Reject.objects.bulk_create(
@@ -315,9 +318,10 @@ def keep_rejects(payload: RawPayload, rejects: list[Rejected]) -> None:
                 field=reject.field,
                 reason=clean(reject.reason),
                 raw=clean(reject.raw[:100_000]),
-                fingerprint=fingerprint(reject),
+                fingerprint=mark,
             )
-            for reject in {fingerprint(reject): reject for reject in rejects}.values()
+            # In one order, as two workers may keep the same ones.
+            for mark, (payload, reject) in sorted(rejects.items())
         ],
         batch_size=1000,
         ignore_conflicts=True,

@@ -20,6 +20,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from assets import searching, store
+from assets.matching import lock_identities
 from assets.models import Asset
 from assets.pricing import reprice, reprice_due
 from ingestion.finish import finish_if_done
@@ -126,6 +127,7 @@ def keep_schedules() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(SCHEDULES)
         if edited := [source_id for (source_id,) in cursor.fetchall()]:
+            lock_identities()  # whoever brings in listings, and does not know of it, has ended
             reprice(Asset.objects.filter(quotes__source__in=edited).values_list("pk", flat=True))
 
 

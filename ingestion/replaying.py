@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from django.db import transaction
 from django.db.models.functions import Now
 
 from assets import store
+from assets.store import Merged
 from ingestion import merging, sightings
 from ingestion.errors import Malformed
 from ingestion.models import RawPayload, Reject
-from ingestion.normalizing import keep_rejects
+from ingestion.normalizing import keep_rejects, need_partitions
 from ingestion.parsing import Parsed, fingerprint, parse
 
 
@@ -34,16 +36,9 @@ def replay(pages: Iterator[RawPayload], dry_run: bool = False) -> Iterator[Repla
     for payload in pages:
         try:
             parsed = parse(payload)
-            store.ensure_partitions(record.observed_at for _, record in parsed.records)
-            with transaction.atomic():
-                if not is_kept(payload):
-                    continue
-                merged = merging.merge(payload.source, {payload.pk: parsed.records})[payload.pk]
-                close_rejects(payload, parsed)
-                keep_rejects(payload, parsed.rejects)
-                sightings.keep(sightings.held_by(payload.source, {payload.pk: parsed}, {payload.pk: merged}))
-                if dry_run:
-                    transaction.set_rollback(True)
+            merged = store.with_partitions(partial(put_in_again, payload, parsed, dry_run))
+            if merged is None:
+                continue
             done.inserted += merged.inserted
             done.updated += merged.updated
             done.unchanged += merged.unchanged
@@ -52,6 +47,24 @@ def replay(pages: Iterator[RawPayload], dry_run: bool = False) -> Iterator[Repla
             done.failed += 1
         done.pages += 1
         yield done
+
+
+def put_in_again(payload: RawPayload, parsed: Parsed, dry_run: bool) -> Merged | None:
+    """What became of its records; None where retention has removed it meanwhile. Raises NoPartition, as the first time.
+    """
+    with transaction.atomic():
+        merging.take_turn(payload.source)
+        if not is_kept(payload):
+            return None
+        records = {payload.pk: parsed.records}
+        need_partitions(payload.source, records)
+        merged = merging.merge(payload.source, records)
+        keep_rejects([(payload, parsed.rejects)])
+        close_rejects(payload, parsed)
+        sightings.keep(sightings.held_by(payload.source, {payload.pk: parsed}, merged))
+        if dry_run:
+            transaction.set_rollback(True)
+    return merged[payload.pk]
 
 
 def is_kept(payload: RawPayload) -> bool:

@@ -11,15 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import sleep
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg2 import errors
 
 from assets import tally
 from assets.clock import database_clock
 from ingestion.models import BackfillPiece
 
 CHUNK = 500
+#: A month in use is asked for so often, with a pause between, and waited for no longer than this: well below
+#: `deadlock_timeout`, so that nobody is cancelled for who reads points and candles in another order.
+TRIES, PAUSE, MOMENT = 10, 1.0, "300ms"
 
 OLD_PAGES = """
 SELECT page.id FROM ingestion_rawpayload page
@@ -55,6 +60,8 @@ class Pruned:
     pages: int
     bodies: int
     partitions: tuple[str, ...]
+    in_use: tuple[str, ...] = ()
+    """Partitions that were being read all the time, and go another day."""
 
 
 def prune(dry_run: bool = False) -> Pruned:
@@ -66,7 +73,7 @@ def prune(dry_run: bool = False) -> Pruned:
         partitions = old_partitions(now - timedelta(days=settings.HISTORY_RETENTION_DAYS))
         cursor.execute(f"SELECT count(*) FROM ({OLD_PAGES}) old", {"before": before})
         pages = cursor.fetchone()[0]
-        bodies = 0
+        bodies, in_use = 0, list[str]()
         if not dry_run:
             pages = 0
             while gone := drop_pages(before):
@@ -74,8 +81,8 @@ def prune(dry_run: bool = False) -> Pruned:
             forget_answers(before)
             bodies = drop_bodies()
             tally.add_up()
-            drop_months(partitions)
-    return Pruned(pages, bodies, tuple(partitions))
+            in_use = drop_months(partitions)
+    return Pruned(pages, bodies, tuple(name for name in partitions if name not in in_use), tuple(in_use))
 
 
 def drop_pages(before: datetime) -> int:
@@ -123,13 +130,34 @@ def old_partitions(before: datetime) -> list[str]:
         return [name for (name,) in cursor.fetchall() if month_after(name) <= before]
 
 
-def drop_months(partitions: Iterable[str]) -> None:
-    """These partitions of price points are gone, and the candles of their hours with them."""
-    with connection.cursor() as cursor:
-        for name in partitions:
-            # In one statement: an hour without its points could not be made anew.
-            hours = name.replace("price_point", "candle_hour")
+def drop_months(partitions: Iterable[str]) -> list[str]:
+    """Of these partitions of price points, and the candles of their hours, those are left that are in use.
+
+    Who drops a month waits for all that read or write any point, and whoever comes meanwhile waits behind him. So he
+    waits for a moment only, now and then: what an export to a slow reader holds goes another day.
+    """
+    waiting = list(partitions)
+    for tries_left in reversed(range(TRIES)):
+        while waiting and drop_month(waiting[0]):
+            del waiting[0]
+        if waiting and tries_left:
+            sleep(PAUSE)
+    return waiting
+
+
+def drop_month(name: str) -> bool:
+    """It is gone; False: it is in use."""
+    # In one statement: an hour without its points could not be made anew.
+    hours = name.replace("price_point", "candle_hour")
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{MOMENT}'")
             cursor.execute(f'DROP TABLE IF EXISTS "{name}", "{hours}"')
+    except OperationalError as error:
+        if isinstance(error.__cause__, errors.LockNotAvailable):
+            return False
+        raise
+    return True
 
 
 def month_after(partition: str) -> datetime:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from django.db import connection
 
+from assets.matching import lock_identities
 from assets.models import Event, Source
 from assets.pricing import reprice
 from assets.tables import last_seen
@@ -78,6 +79,8 @@ def settle(source: Source, sweep: int | None) -> None:
     whole sweep is this one.
     """
     names = {"source": source.pk, "sweep": sweep}
+    # Whoever decides about identities writes the same listings, quotes and assets, in another order.
+    lock_identities()
     with connection.cursor() as cursor:
         cursor.execute(APPEARED, names | {"most": APPEAR_AT_ONCE})
         cursor.execute(MISSED, names)

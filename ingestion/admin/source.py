@@ -14,6 +14,7 @@ from unfold.decorators import display
 
 from assets.admin.confirming import confirmed, on_its_page
 from assets.admin.reading import ReadOnlyAdmin, ago, label, link, list_link, rows, span
+from assets.matching import lock_identities
 from assets.models import Asset, Source
 from assets.pricing import reprice
 from ingestion.admin.starting import start
@@ -61,8 +62,11 @@ class SourceAdmin(ReadOnlyAdmin):
     def save_model(self, request: HttpRequest, obj: Source, form: forms.ModelForm, change: bool) -> None:
         """A source that is switched off, or on, leaves or joins every consensus at once."""
         with transaction.atomic():
-            super().save_model(request, obj, form, change)
+            # The rest of the row may be a sweep's by now, which ended since the row was read.
+            obj.save(update_fields=form.changed_data)
             if "enabled" in form.changed_data:
+                # Whoever brings in listings, and does not know of it, has ended.
+                lock_identities()
                 reprice(Asset.objects.filter(quotes__source=obj).values_list("pk", flat=True))
 
     # ------------------------------------------------------------------------------------------------------ columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -25,8 +26,14 @@ class Command(SentenceCommand):
         verb = "Would remove" if options["dry_run"] else "Removed"
         bodies = "" if options["dry_run"] else f" ({gone.bodies:,} bodies that no page has any more)"
         self.stdout.write(f"{verb} {gone.pages:,} pages older than {settings.RAW_RETENTION_DAYS} days{bodies}.")
-        months = ", ".join(name.removeprefix("assets_price_point_").replace("_", "-") for name in gone.partitions)
+        named = f": {months(gone.partitions)}" if gone.partitions else ""
         self.stdout.write(
             f"{verb} price points of {len(gone.partitions)} months older than {settings.HISTORY_RETENTION_DAYS} days"
-            f"{f': {months}' if months else ''}."
+            f"{named}."
         )
+        if gone.in_use:
+            self.stdout.write(f"Points are being read all the time: these months go another day: {months(gone.in_use)}.")
+
+
+def months(partitions: Iterable[str]) -> str:
+    return ", ".join(name.removeprefix("assets_price_point_").replace("_", "-") for name in partitions)
