@@ -123,7 +123,8 @@ class Neighbours:
             for row in cursor.fetchall():
                 *facts, contracts, observed_at, page_id = row[5:]
                 listing = Listing(*[*facts, tuple(contracts), observed_at])
-                self.stored[listing.key] = Stored(*row[:5], None if observed_at is None else (observed_at, page_id))
+                age = None if observed_at is None else (observed_at, page_id)
+                self.stored[listing.key] = Stored(*row[:5], age=age)
                 found.append(listing)
         self._listings += found
         return found
@@ -178,7 +179,9 @@ def place(source: Source, words: Iterable[tuple[AssetRecord, int]], stored: Mapp
     neighbours = Neighbours()
     former = {listing.source_asset_id: listing for listing in neighbours.of_source(source, ids)}
     ages = {id_: neighbours.stored[listing.key].age for id_, listing in former.items()}
-    others = [one for one in others if (age := ages.get(one.id)) is None or age <= (one.record.observed_at, one.page_id)]
+    others = [
+        one for one in others if (age := ages.get(one.id)) is None or age <= (one.record.observed_at, one.page_id)
+    ]
     if not others:
         return Placed(added, ids, set())
     seeds = [facts_of(source, one.record, one.reading) for one in others]

@@ -49,7 +49,8 @@ def finish_if_done(run_id: int) -> bool:
     """The run has ended if nothing of it is left to do. True when this call ended it."""
     with transaction.atomic():
         run = (
-            Run.objects.select_for_update(no_key=True)
+            # Not its source: whoever switches that off may wait for a page of this run.
+            Run.objects.select_for_update(no_key=True, of=("self",))
             .filter(pk=run_id, status=Run.Status.RUNNING, fetched_at__isnull=False)
             .select_related("source")
             .first()

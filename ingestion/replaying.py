@@ -50,8 +50,7 @@ def replay(pages: Iterator[RawPayload], dry_run: bool = False) -> Iterator[Repla
 
 
 def put_in_again(payload: RawPayload, parsed: Parsed, dry_run: bool) -> Merged | None:
-    """What became of its records; None where retention has removed it meanwhile. Raises NoPartition, as the first time.
-    """
+    """What became of its records; None where retention has removed it meanwhile. Raises NoPartition."""
     with transaction.atomic():
         merging.take_turn(payload.source)
         if not is_kept(payload):

@@ -1,4 +1,4 @@
-"""Several hands at the same rows in the same moment: each interleaving is forced, by a third party that holds a lock."""
+"""Several hands at the same rows in the same moment: each interleaving is forced by a third party that holds a lock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 from django.test import Client
 
@@ -18,7 +18,7 @@ from assets.matching import IDENTITY_LOCK
 from assets.models import Asset, Listing, ListingText, PricePoint, Quote, Source
 from assets.resolving import decide
 from assets.tests.factories import load, record
-from ingestion import alerts, normalizing, reconciling, replaying, retention, sweeps
+from ingestion import alerts, finish, normalizing, reconciling, replaying, retention, sweeps
 from ingestion.models import RawPayload, Reject, Run
 from ingestion.runs import start_run
 from ingestion.tests.hands import hands, held, waiting
@@ -27,6 +27,9 @@ from ingestion.tests.stored import stored_page
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime.now(UTC).replace(microsecond=0)
 IDENTITIES = f"SELECT pg_advisory_xact_lock({IDENTITY_LOCK})"
+
+
+ITEM = '{{"id":"a-coin","symbol":"a","name":"A Coin","current_price":{},"last_updated":"{:%Y-%m-%dT%H:%M:%SZ}"}}'
 
 
 def source(slug: str) -> Source:
@@ -38,20 +41,20 @@ def test_a_sweep_that_delists_and_a_person_who_decides_do_not_wait_for_each_othe
     load("coinpaprika", record("a-one", "ONE", "One", price_usd="1"))
     load("csv", record("two", "TWO", "Two", price_usd="2"))
     one, two = Listing.objects.order_by("pk")
-    Listing.objects.filter(pk=one.pk).update(missed_sweeps=2)
+    Listing.objects.filter(pk=two.pk).update(missed_sweeps=2)
 
     def sweep_ends() -> None:
         with transaction.atomic():
-            sweeps.settle(source("coinpaprika"), 1)
+            sweeps.settle(source("csv"), 1)
 
     with hands() as many:
         with held(f"SELECT FROM assets_asset WHERE id IN ({one.asset_id}, {two.asset_id}) FOR UPDATE"):
             many.begin(lambda: decide(one, two, same=True, by="a person"))
             many.begin(sweep_ends)
         many.all_done()
-    one.refresh_from_db()
-    assert (one.delisted_at is not None, Asset.objects.count()) == (True, 1)
-    assert [one["source"] for one in Asset.objects.get().left_out] == ["coinpaprika"]
+    two.refresh_from_db()
+    assert (two.delisted_at is not None, Asset.objects.count()) == (True, 1)
+    assert [quote["source"] for quote in Asset.objects.get().left_out] == ["csv"]
 
 
 @pytest.mark.parametrize("newer_first", [True, False])
@@ -122,6 +125,21 @@ def test_a_coin_that_comes_in_while_its_source_is_switched_off_has_no_price(boss
     }
 
 
+def test_a_source_is_switched_off_while_a_page_of_it_goes_in_and_another_has(boss):
+    """Who looks whether the run has ended holds the run, for which the page waits that the switch waits for."""
+    page = stored_page("coingecko", ITEM.format(1, NOW))
+    Run.objects.filter(pk=page.run_id).update(
+        status="running", finished_at=None, fetched_at=Now(), outcome="completed", whole=True
+    )
+    with hands() as many:
+        with held("LOCK TABLE ingestion_sighting IN ACCESS EXCLUSIVE MODE"):
+            many.begin(normalizing.normalize, page.pk)
+            many.begin(lambda: switch(boss, "coingecko"))
+            many.begin(finish.finish_if_done, page.run_id)
+        assert many.all_done()[::2] == [1, False]
+    assert (Run.objects.get().status, Asset.objects.get().agreement) == ("completed", "none")
+
+
 def test_a_coin_is_priced_by_its_source_as_it_is_and_not_as_the_page_found_it():
     csv = source("csv")
     Source.objects.filter(pk=csv.pk).update(enabled=False)
@@ -140,9 +158,6 @@ def test_a_coin_that_comes_in_while_its_schedule_is_edited_is_fresh_by_the_new_o
             many.begin(reconciling.keep_schedules)
         many.all_done()
     assert Asset.objects.get().fresh_until == NOW + 3 * timedelta(seconds=77)
-
-
-ITEM = '{{"id":"a-coin","symbol":"a","name":"A Coin","current_price":{},"last_updated":"{:%Y-%m-%dT%H:%M:%SZ}"}}'
 
 
 def test_a_page_of_an_earlier_run_and_one_of_the_newest_in_the_same_moment():
@@ -165,18 +180,22 @@ def test_a_page_of_an_earlier_run_and_one_of_the_newest_in_the_same_moment():
 
 
 def test_pages_of_one_run_go_in_side_by_side():
-    pages = [stored_page("coingecko", ITEM.format(1, NOW).replace("a-coin", f"coin-{n}"), new_run=False) for n in range(2)]
+    pages = [
+        stored_page("coingecko", ITEM.format(1, NOW).replace("a-coin", f"coin-{n}"), new_run=False) for n in range(2)
+    ]
     for page in pages:
         normalizing.normalize(page.pk)
     RawPayload.objects.update(state="stored", attempts=1)
-    with hands() as many:
-        with held(f"SELECT pg_advisory_xact_lock_shared(7634, {pages[0].source_id})"):
-            assert many.begin(normalizing.normalize, pages[0].pk).result(20) == 1
+    with hands() as many, held(f"SELECT pg_advisory_xact_lock_shared(7634, {pages[0].source_id})"):
+        assert many.begin(normalizing.normalize, pages[0].pk).result(20) == 1
 
 
 def test_two_pages_with_the_same_unreadable_records_in_another_order():
     one, between, other = "1", "2", "3"
-    pages = [stored_page("coingecko", text, new_run=False) for text in (f"{one},{between},{other}", f"{other},{between},{one}")]
+    pages = [
+        stored_page("coingecko", text, new_run=False)
+        for text in (f"{one},{between},{other}", f"{other},{between},{one}")
+    ]
     RawPayload.objects.update(attempts=1)  # so that each goes in alone
     blocker = stored_page("coingecko", between, new_run=False)
     parsed = normalizing.parse(RawPayload.objects.select_related("source", "body").get(pk=blocker.pk))

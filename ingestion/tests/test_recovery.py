@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -348,8 +349,9 @@ def test_our_own_fault_in_a_page_sets_the_page_aside_and_fails_the_run(market, m
     tasks.carry(run.pk, pages.append)
     keep_rejects = normalizing.keep_rejects
 
-    def broken(payload: RawPayload, rejects: list) -> None:
-        return 1 / 0 if payload.pk == pages[0] else keep_rejects(payload, rejects)
+    def broken(rejected: Iterable[tuple[RawPayload, list]]) -> None:
+        rejected = list(rejected)
+        return 1 / 0 if pages[0] in [payload.pk for payload, _ in rejected] else keep_rejects(rejected)
 
     monkeypatch.setattr(normalizing, "keep_rejects", broken)
     with pytest.raises(ZeroDivisionError):

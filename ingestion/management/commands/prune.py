@@ -32,7 +32,9 @@ class Command(SentenceCommand):
             f"{named}."
         )
         if gone.in_use:
-            self.stdout.write(f"Points are being read all the time: these months go another day: {months(gone.in_use)}.")
+            self.stdout.write(
+                f"Points are being read all the time: these months go another day: {months(gone.in_use)}."
+            )
 
 
 def months(partitions: Iterable[str]) -> str:
