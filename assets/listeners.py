@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
+from django.db import DatabaseError, connection
 
 from assets.changes import Change, Changes, Position
 
@@ -32,6 +33,8 @@ HEARTBEAT = 15.0
 QUIET, BUSY = 5.0, 0.25
 #: Seconds in one wait: as long as the end of the process may be held up by it.
 TICK = 1.0
+#: Seconds after which it is asked again whether those who listen still may.
+ASKED_AGAIN = 15.0
 #: Bytes that may wait for a listener, and seconds that it has to take them.
 BEHIND, PATIENCE = 256 * 1024, 2.0
 RETRY = 2.0
@@ -44,6 +47,8 @@ class Wish:
     after: Position | None = None
     sources: frozenset[str] = frozenset()
     assets: frozenset[str] = frozenset()
+    key: Any = None
+    """What the caller came with; its `is_valid()` is asked again and again."""
 
     def wants(self, change: Change) -> bool:
         return (not self.sources or change.source in self.sources) and (
@@ -133,7 +138,7 @@ class Listeners:
             try:
                 self._changes = await self._ask(Changes)
                 await self._follow(self._changes)
-            except psycopg2.Error as error:
+            except (psycopg2.Error, DatabaseError) as error:
                 log.warning("the stream lost PostgreSQL", extra={"error": str(error).strip()})
                 self._keep_alive()
                 await asyncio.sleep(RETRY)
@@ -147,7 +152,7 @@ class Listeners:
 
     async def _follow(self, changes: Changes) -> None:
         """Everybody hears what changes, until nobody listens."""
-        looked_at, settled = -QUIET, True
+        looked_at, settled, asked_at = -QUIET, True, time.monotonic()
         while self.present or self.joining:
             news = bool(self.joining) or await self._ask(changes.wait, TICK if settled else BUSY)
             if news or not settled or time.monotonic() - looked_at > QUIET:
@@ -157,6 +162,16 @@ class Listeners:
                 await self._welcome(changes, now)
                 self._position = now
             self._keep_alive()
+            if time.monotonic() - asked_at > ASKED_AGAIN:
+                asked_at = time.monotonic()
+                await self._part()
+
+    async def _part(self) -> None:
+        """Whoever listens by a key that was revoked, or has expired, hears no more."""
+        keys = {one.wish.key for one in self.present} - {None}
+        valid = await self._ask(still_valid, keys) if keys else set()
+        for listener in [one for one in self.present if one.wish.key in keys - valid]:
+            listener.transport.close()
 
     async def _catch_up(self, changes: Changes, after: Position | None, now: Position, who: list[Listener]) -> None:
         """These are told what happened since then; who knows of no time has missed nothing."""
@@ -218,6 +233,14 @@ class Listeners:
         text = b": heartbeat\n" + (b"id: %b\n" % str(self._position).encode() if self._position else b"") + b"\n"
         late = time.monotonic() - HEARTBEAT
         self._tell_all([one for one in self.present if one.heard_at < late], text)
+
+
+def still_valid(keys: Iterable[Any]) -> set[Any]:
+    """Those of the keys that are. Over a connection that is not kept: hardly ever is there anything to ask."""
+    try:
+        return {key for key in keys if key.is_valid()}
+    finally:
+        connection.close()
 
 
 def event(change: Change) -> bytes:

@@ -69,6 +69,7 @@ class Stream(Reading):
             position("after", asked["after"]) or position(LAST_EVENT_ID, last),
             frozenset(source_slug(name) for name in names(asked["source"])),
             frozenset(names(asked["asset_id"])),
+            request.auth,
         )
         if len(LISTENERS) >= MOST:
             raise Unserved(f"{MOST} listen here already; try again when one has gone.")

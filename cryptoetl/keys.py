@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from cryptoetl.models import ApiKey
@@ -45,11 +44,7 @@ def find(text: str) -> ApiKey | None:
     """The valid key with that text."""
     if not SHAPE.fullmatch(text):
         return None
-    return ApiKey.objects.filter(valid(), digest=digest(text)).first()
-
-
-def valid() -> Q:
-    return Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=Now()))
+    return ApiKey.objects.filter(ApiKey.valid(), digest=digest(text)).first()
 
 
 def state(key: ApiKey) -> str:
@@ -61,4 +56,4 @@ def state(key: ApiKey) -> str:
 
 def revoke(keys: Any) -> int:
     """None of them is valid any more. How many were."""
-    return int(keys.filter(valid()).update(revoked_at=Now()))
+    return int(keys.filter(ApiKey.valid()).update(revoked_at=Now()))

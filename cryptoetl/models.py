@@ -48,3 +48,11 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.shown}…)"
+
+    @staticmethod
+    def valid() -> models.Q:
+        return models.Q(revoked_at=None) & (models.Q(expires_at=None) | models.Q(expires_at__gt=Now()))
+
+    def is_valid(self) -> bool:
+        """Now, as the database has it."""
+        return ApiKey.objects.filter(self.valid(), pk=self.pk).exists()

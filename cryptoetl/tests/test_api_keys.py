@@ -9,11 +9,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
+from assets import listeners
 from assets.tests.factories import coins
 from cryptoetl import keys
 from cryptoetl.models import ApiKey
 from ingestion.tests.browsing import row_path
 from ingestion.tests.commands import Manage
+from ingestion.tests.crew import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -79,6 +81,29 @@ def test_a_key_ends_when_it_is_revoked_and_when_its_time_is_over(client):
     for ended in (text, other):
         assert client.get("/data", headers=bearer(ended)).status_code == 401
     assert [keys.state(one) for one in ApiKey.objects.order_by("pk")] == ["revoked", "expired"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["revoked", "expired", "deleted"])
+def test_who_listens_by_a_key_hears_no_more_when_it_has_ended(client, monkeypatch, how):
+    monkeypatch.setattr(listeners, "ASKED_AGAIN", 0.1)
+    key, text = keys.make("a program", "read")
+    _, other = keys.make("another", "read")
+    heard, beside = (client.get("/stream", headers=bearer(one)) for one in (text, other))
+    streams = [iter(answer.streaming_content) for answer in (heard, beside)]
+    for stream in streams:
+        while b"id: " not in next(stream):
+            pass
+    mine = ApiKey.objects.filter(pk=key.pk)
+    if how == "revoked":
+        keys.revoke(mine)
+    elif how == "expired":
+        mine.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    else:
+        mine.delete()
+    wait_for(lambda: len(listeners.LISTENERS) == 1, "one of two listens, for its key is as good as before", 20)
+    assert b"event" not in b"".join(streams[0])
+    beside.close()
 
 
 def test_only_the_hash_is_kept(client):
