@@ -70,6 +70,9 @@ class Source(models.Model):
     interval_seconds = models.PositiveIntegerField(
         help_text="How often it runs; three of them without news make a quote stale."
     )
+    planned_seconds = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="What its plan or the settings asked for at the last start."
+    )
     last_sweep_at = models.DateTimeField(null=True, blank=True, help_text="When its latest whole sweep ended.")
     last_sweep_records = models.PositiveIntegerField(default=0, db_default=0)
 

@@ -211,9 +211,9 @@ COINPAPRIKA_MONTHLY_CALLS = whole("COINPAPRIKA_MONTHLY_CALLS", None, 1, 10**9)
 CSV_SOURCE_PATH = env.str("CSV_SOURCE_PATH", default="").strip() or str(BASE_DIR / "data" / "sample_assets.csv")
 if "\0" in CSV_SOURCE_PATH:
     raise ImproperlyConfigured("CSV_SOURCE_PATH must be a file, a glob or an address: it holds a NUL byte.")
-if CSV_SOURCE_PATH.startswith(("http://", "https://")):
-    address("CSV_SOURCE_PATH", "", "http", "https")
-    if not urlsplit(CSV_SOURCE_PATH).hostname:
+if "://" in CSV_SOURCE_PATH:
+    address("CSV_SOURCE_PATH", "", "http", "https", "s3", "gs", "gcs", "file")
+    if not urlsplit(CSV_SOURCE_PATH).hostname and urlsplit(CSV_SOURCE_PATH).scheme != "file":
         raise ImproperlyConfigured("CSV_SOURCE_PATH must be a file, a glob or an address: it names no host.")
 CSV_IS_SAMPLE = Path(CSV_SOURCE_PATH) == BASE_DIR / "data" / "sample_assets.csv"
 if COINGECKO_PLAN != "public" and not COINGECKO_API_KEY:

@@ -1,7 +1,11 @@
-"""One knock at a source's door: whether its address, key and plan are in order. It counts as any call does."""
+"""One knock at a source's door: whether its address, key and plan are in order. It counts as any call does.
+
+What is asked for is the first page of a sweep: another address may answer though this one does not, or not with data.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter
 
 from assets.models import Source as SourceRow
@@ -14,17 +18,16 @@ def probe(row: SourceRow) -> str:
     """What was found, in a few words. Raises SourceError with the sentence that says what is wrong."""
     config = configured(row.slug)
     begun = perf_counter()
-    if config.source.probe_path:
-        answer = config.http(row).get(config.source.probe_path)
-        return f"answers within {perf_counter() - begun:.2f} s ({answer.url})"
-    pages = config.source.fetch(config.http(row), None, config.options)
+    # A source that can be asked for one coin is asked for no more.
+    pages = config.source.fetch(config.http(row), None, replace(config.options, coins=1))
     try:
         page = next(pages, None)
     finally:
         pages.close()  # type: ignore[attr-defined]
-    if not isinstance(page, Page):
-        raise Malformed(f"{row.title} holds nothing.")
-    if page.broken:
+    if isinstance(page, Page) and page.broken:
         raise Malformed(page.broken)
+    if not isinstance(page, Page) or not page.records:
+        raise Malformed(f"{row.title} holds nothing.")
+    records = f"{page.records:,} record{'s' if page.records != 1 else ''}"
     more = "" if page.cursor is None else " in its first page, and more"
-    return f"can be read: {page.records:,} records{more} ({page.url})"
+    return f"can be read within {perf_counter() - begun:.2f} s: {records}{more} ({page.url})"

@@ -1,10 +1,12 @@
 """SOURCES meets the settings and the database: rows, gates, checkpoints, schedules and psql views for every source.
 
-Runs after each migrate. A schedule is created once and never overwritten, so that an edit in the admin stays.
+Runs after each migrate. A schedule follows the plan and the settings until it is edited in the admin; then it stays.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -88,19 +90,24 @@ def install_sources(**_: Any) -> None:
     """Every source has its row, gate, checkpoint, schedule and view. Safe to repeat."""
     with transaction.atomic():
         for source in SOURCES:
+            every = configured(source.slug).every
             row, _created = SourceRow.objects.update_or_create(
                 slug=source.slug,
                 defaults={"title": title(source), "identity_rank": source.identity_rank},
                 create_defaults={
                     "title": title(source),
                     "identity_rank": source.identity_rank,
-                    "interval_seconds": configured(source.slug).every.total_seconds(),
+                    "interval_seconds": every.total_seconds(),
                 },
             )
             Gate.objects.get_or_create(source=row)
             Checkpoint.objects.get_or_create(source=row)
             create_view(row)
-        create_schedules()
+            before = timedelta(seconds=row.planned_seconds)
+            schedule(f"ingest {source.slug}", "ingestion.tasks.start", every, [source.slug], before)
+            SourceRow.objects.filter(pk=row.pk).update(planned_seconds=every.total_seconds())
+        for task, every, name in HOUSEKEEPING:
+            schedule(name, task, every)
     store.ensure_partitions([datetime.now(UTC)])
 
 
@@ -117,26 +124,27 @@ def create_view(row: SourceRow) -> None:
         )
 
 
-def create_schedules() -> None:
-    """Beat's rows: one for each source and for the housekeeping, created once."""
+def schedule(
+    name: str, task: str, every: timedelta, args: Sequence[str] = (), before: timedelta | None = None
+) -> None:
+    """Beat's row, made once. One that still says what was planned `before` follows; any other was edited, and stays."""
     from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-    wanted = [
-        (f"ingest {source.slug}", "ingestion.tasks.start", configured(source.slug).every, [source.slug])
-        for source in SOURCES
-    ]
-    wanted += [(name, task, every, []) for task, every, name in HOUSEKEEPING]
-    for name, task, every, args in wanted:
-        if PeriodicTask.objects.filter(name=name).exists():
-            continue
-        interval, _ = IntervalSchedule.objects.get_or_create(
-            every=int(every.total_seconds()), period=IntervalSchedule.SECONDS
-        )
-        PeriodicTask.objects.create(
-            name=name,
-            task=task,
-            interval=interval,
-            args=str(args).replace("'", '"'),
-            queue="maintenance",
-            description="Created with the system; changes made here stay.",
-        )
+    there = PeriodicTask.objects.select_related("interval").filter(name=name).first()
+    if there and not (there.interval and there.interval.schedule.run_every == before != every):
+        return
+    interval, _ = IntervalSchedule.objects.get_or_create(
+        every=int(every.total_seconds()), period=IntervalSchedule.SECONDS
+    )
+    if there:
+        there.interval = interval
+        there.save()
+        return
+    PeriodicTask.objects.create(
+        name=name,
+        task=task,
+        interval=interval,
+        args=json.dumps(list(args)),
+        queue="maintenance",
+        description="Created with the system; changes made here stay.",
+    )

@@ -223,8 +223,6 @@ class Source:
     """Fields that are documented, or known, to be null at times."""
     network: bool = True
     """False where a sweep makes no calls that a provider counts."""
-    probe_path: str = ""
-    """The cheapest address that shows whether it answers, for `sources --check` and `doctor`."""
     refusals: Mapping[str, str] = field(default_factory=dict)
     """Its error codes, or status codes, in plain words."""
     quick: Quick | None = None

@@ -76,6 +76,7 @@ class Migration(migrations.Migration):
                 ('identity_rank', models.SmallIntegerField(help_text='The lowest names the asset.')),
                 ('enabled', models.BooleanField(db_default=True, default=True, help_text='A disabled source takes no part in a consensus.')),
                 ('interval_seconds', models.PositiveIntegerField(help_text='How often it runs; three of them without news make a quote stale.')),
+                ('planned_seconds', models.PositiveIntegerField(db_default=0, default=0, help_text='What its plan or the settings asked for at the last start.')),
                 ('last_sweep_at', models.DateTimeField(blank=True, help_text='When its latest whole sweep ended.', null=True)),
                 ('last_sweep_records', models.PositiveIntegerField(db_default=0, default=0)),
             ],

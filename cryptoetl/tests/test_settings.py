@@ -40,6 +40,7 @@ def said(command: tuple[str, ...], **variables: str) -> tuple[int, str]:
         ("COINGECKO_BASE_URL", "http://me:CANARY@example.org/", "must be an address without a user, a password"),
         ("CSV_SOURCE_PATH", "https://", "must be an address that begins with http:// or https://"),
         ("CSV_SOURCE_PATH", "https://me:CANARY@/x.csv", "it names no host"),
+        ("CSV_SOURCE_PATH", "ftp://example.org/x.csv", "must be an address that begins with http:// or https:// or s3"),
         (
             "ALLOWED_HOSTS",
             "http://example.org",

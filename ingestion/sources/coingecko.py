@@ -194,7 +194,6 @@ SOURCE = Source(
     known_fields=FIELDS,
     # By the specification; not these five.
     nullable=FIELDS - {"id", "symbol", "name", "image", "last_updated"},
-    probe_path="/ping",
     refusals={
         "10002": "the API key is missing: set COINGECKO_API_KEY, or COINGECKO_PLAN=public",
         "10004": "the subscription of this API key is deactivated",

@@ -185,7 +185,6 @@ SOURCE = Source(
     known_fields=frozenset(READ.split()) | frozenset(IGNORED.split()),
     # The only nulls ever recorded, and these three together.
     nullable=frozenset(f"quotes.USD.{name}" for name in ("ath_price", "ath_date", "percent_from_price_ath")),
-    probe_path="/global",
     refusals={
         "402": "the plan of this API key is too small, or its calls are used up",
         "403": "the API key is invalid: check COINPAPRIKA_API_KEY",

@@ -45,6 +45,21 @@ def test_a_refused_key_is_said_in_plain_words(manage, provider, alive):
     assert ran.last_line == "1 of these need a hand."
 
 
+def test_an_answer_without_data_is_no_good_one(manage, provider, alive):
+    provider.fail("coingecko", Fault.HTML_200)
+    provider.fail("coinpaprika", Fault.EMPTY_LIST)
+    found = findings(manage("doctor").out)
+    assert found["coingecko"] == "fail The body is an HTML page, not JSON"
+    assert found["coinpaprika"] == "fail CoinPaprika holds nothing"
+
+
+def test_what_is_asked_for_is_what_a_sweep_asks_for_and_no_more_of_it(manage, provider, alive):
+    provider.forget_calls()
+    found = findings(manage("doctor").out)
+    assert "1 record " in found["coingecko"]
+    assert [call.path for call in provider.calls_of("coingecko")] == ["/coingecko/api/v3/coins/markets"]
+
+
 def test_offline_it_calls_nobody(manage, provider, alive):
     provider.forget_calls()
     assert manage("doctor", "--offline").code == 0

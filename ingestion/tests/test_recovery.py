@@ -424,6 +424,25 @@ def test_an_edited_schedule_reaches_the_source_and_is_never_overwritten(tables):
     assert Source.objects.get(slug="coingecko").interval_seconds == 7200
 
 
+def test_a_schedule_that_nobody_edited_follows_the_plan_and_the_settings(tables, settings):
+    from django_celery_beat.models import PeriodicTask
+
+    from ingestion.registry import install_sources
+
+    def schedules() -> dict[str, tuple[float, int]]:
+        install_sources()
+        reconciling.reconcile()
+        every = {task.name: task.interval.schedule.run_every.total_seconds() for task in PeriodicTask.objects.all()}
+        return {row.slug: (every[f"ingest {row.slug}"], row.interval_seconds) for row in Source.objects.all()}
+
+    assert schedules() == {"coingecko": (1200, 1200), "coinpaprika": (300, 300), "csv": (300, 300)}
+    settings.COINGECKO_PLAN, settings.COINGECKO_API_KEY, settings.ETL_INTERVAL_SECONDS = "pro", "CG-1", 60
+    assert schedules() == {"coingecko": (300, 300), "coinpaprika": (300, 300), "csv": (60, 60)}
+    # Back on a free plan, the cadence of the paid one would use up its month in nine days.
+    settings.COINGECKO_PLAN, settings.COINGECKO_API_KEY = "public", ""
+    assert schedules()["coingecko"] == (1200, 1200)
+
+
 def test_what_a_shorter_schedule_makes_stale_is_priced_without(tables):
     from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
