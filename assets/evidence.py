@@ -180,7 +180,8 @@ def _by_likeness(a: Listing, b: Listing) -> Verdict | None:
         return None
     figures = compare(a, b)
     clash = _clashing_chain(a, b) if a.contracts and b.contracts else ""
-    apart = clash or figures.apart_by > texts.bears
+    # Beside one name and one price another market cap is another count of the supply.
+    apart = clash or (figures.apart_by > texts.bears and not (texts.stands and figures.price))
     if (apart and not texts.stands) or (texts.quiet and not (figures.price or figures.size)):
         return None
     reasons = (texts.method, *figures.reasons)

@@ -132,6 +132,13 @@ def test_two_sources_may_list_the_same_marked_token() -> None:
     assert judged(wrapped, paprika("wbtc-wrapped-bitcoin", "WBTC", "Wrapped Bitcoin")).outcome == "same"
 
 
+@pytest.mark.parametrize(("price", "outcome"), [("102", "same"), ("150", "doubtful")])
+def test_beside_one_price_another_market_cap_is_another_count_of_the_supply(price: str, outcome: str) -> None:
+    ours = gecko("bitcoin", "btc", "Bitcoin", price_usd="100", market_cap="2e12")
+    theirs = paprika("btc-bitcoin", "BTC", "Bitcoin", price_usd=price, market_cap="1e6")
+    assert verdict(ours, theirs).outcome == outcome
+
+
 def test_prices_far_apart_make_namesakes_doubtful() -> None:
     found = judged(gecko("jup", "jup", "Jupiter", price_usd="0.9"), paprika("jup", "JUP", "Jupiter", price_usd="0.01"))
     assert (found.outcome, found.reasons) == ("doubtful", ("same symbol and name", "prices apart by a factor of 90.0"))
