@@ -7,6 +7,7 @@ read as a whole; one record out of the ordinary, and each is read by itself.
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -19,13 +20,15 @@ from ingestion.sources import BY_SLUG
 
 
 def as_text(body: bytes, encoding: str) -> tuple[str, str]:
-    """(text, codec) with text.encode(codec) == body; base64 where the body is no text that PostgreSQL can hold."""
-    try:
-        text = body.decode(encoding)
-        if "\0" not in text and text.encode(encoding) == body:
-            return text, encoding
-    except (UnicodeError, LookupError):
-        pass
+    """(text, codec) with text.encode(codec) == body; base64 where the body is no text that PostgreSQL can hold.
+
+    One wrong byte makes a byte a character (latin-1) throughout: so the records are still to be seen in it.
+    """
+    for codec in (encoding, "latin-1"):
+        with suppress(UnicodeError, LookupError):
+            text = body.decode(codec)
+            if "\0" not in text and text.encode(codec) == body:
+                return text, codec
     return base64.b64encode(body).decode(), "base64"
 
 

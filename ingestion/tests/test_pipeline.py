@@ -166,7 +166,8 @@ def test_a_body_is_kept_exactly_as_received(ingest, provider):
         (b"\xff\xfe\x00binary\x00", "utf-8", "base64"),
         (b"nul \x00 in text", "utf-8", "base64"),
         (b"", "utf-8", "utf-8"),
-        (b"what", "no-such-codec", "base64"),
+        (b'[{"name": "Wrong \xff byte"}]', "utf-8", "latin-1"),
+        (b"what", "no-such-codec", "latin-1"),
     ],
 )
 def test_every_body_comes_back_to_the_byte(body, encoding, stored_as):
@@ -218,6 +219,15 @@ def test_the_view_shows_the_records_beside_one_that_can_not_be_read(written, sho
     ]
     assert viewed(f'{{"all": [{{"odd": {written}}}]}}', {"items": "all"}) == [(0, {"odd": shown})]
     assert viewed("<html>") == viewed('{"a": NaN') == []
+
+
+def test_the_view_shows_the_records_beside_one_with_a_byte_that_is_no_character(ingest, provider):
+    provider.fail("coingecko", Fault.BAD_UTF8, position=1)
+    run = ingest("coingecko")
+    assert run.rejected == 1
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), count(*) FILTER (WHERE payload ->> 'id' = 'bitcoin') FROM raw_coingecko")
+        assert cursor.fetchone() == (run.processed, 1)
 
 
 @pytest.mark.parametrize("empty", [",,,,", '"",,"",,', " , ,,,", "   ", ""])
