@@ -16,6 +16,8 @@ from ingestion.sources.figures import SIGNS
 #: Each field of a record, and the headers under which it is found, best first.
 ALIASES: dict[str, tuple[str, ...]] = {
     "id": (
+        # As our own export calls it, whose `id` counts rows.
+        "source asset id",
         *("id", "coin id", "crypto id", "asset id", "coingecko id", "coinpaprika id", "coin slug", "slug", "api id"),
     ),
     "url": ("url", "link", "coinmarketcap url", "coin url", "href"),
@@ -62,16 +64,18 @@ ALIASES: dict[str, tuple[str, ...]] = {
             "quote asset volume",
         ),
         *("volume notional", "quote volume", "day volume", "daily volume", "24h vol", "volume $", "volume"),
+        *("volume 24hr", "volume usd 24hr", "vol 24h"),
         *("volumen 24h", "volumen", "volume 24 h", "handelsvolumen", "handelsvolumen 24h", "volume negociado"),
     ),
     "percent_change_24h": (
         *("percent change 24h", "price change percentage 24h", "change 24h %", "24h %", "% 24h", "24h change %"),
         *("24h change", "change 24h", "change 24", "24h", "change %", "% change", "daily change %", "percent change"),
+        *("% change 24h", "percent change 24hr", "change percent 24h", "change percent 24hr", "change percent"),
         *("var %", "% var", "variación %", "variação %", "cambio %", "+/- %", "veränderung %", "change 24 h"),
     ),
     "rank": (
         *("rank", "market cap rank", "cmc rank", "coin rank", "rank now", "rnk", "#", "ranking", "rango", "posición"),
-        *("posição", "rang", "platz"),
+        *("market rank", "posição", "rang", "platz"),
     ),
     "circulating_supply": (
         *("circulating supply", "available supply", "supply", "oferta circulante", "suministro circulante"),
@@ -83,6 +87,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("observed at", "last updated", "last updated at", "updated at", "snapped at", "unix", "unix timestamp"),
         *("timestamp", "unix time", "datetime", "date time", "time close", "close time", "date", "day", "time"),
         *("time open", "open time", "fecha", "data", "datum", "fecha hora", "data hora", "zeit", "dend"),
+        *("last update", "updated", "update time", "as of", "quoted at", "recorded at", "fetched at", "scraped at"),
+        *("collected at", "retrieved at", "ts"),
     ),
     "time_of_day": ("time", "hour", "hora", "uhrzeit", "zeit", "dendtime"),
     "quoted_in": ("quote currency", "price currency", "vs currency", "quote asset", "quote", "fiat"),

@@ -82,6 +82,24 @@ def test_the_best_of_several_columns_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        "id,asset_id,symbol,name,price_usd,market_cap,volume_24h,percent_change_24h,rank,source_asset_id,updated_at",
+        "row,cell,symbol,name,priceUsd,marketCapUsd,volumeUsd24Hr,changePercent24Hr,market_rank,asset_id,recorded_at",
+        "row,cell,symbol,name,usd_price,mcap,vol_24h,pct_change_24h,rank,coin_id,last_update",
+        "row,cell,ticker,name,last_price,market_cap_usd,volume_24hr,change_percent_24h,rank,slug,fetched_at",
+    ],
+)
+def test_headers_of_programs_are_known_our_own_export_s_among_them(tmp_path: Path, header: str) -> None:
+    found = read(tmp_path, f"{header}\n7,x,BTC,Bitcoin,5,100,20,1.5,3,btc-bitcoin,2026-01-02T03:04:05Z\n")
+    record = found.records[0]
+    assert (record.source_asset_id, record.symbol, record.name) == ("btc-bitcoin", "BTC", "Bitcoin")
+    figures = (record.price_usd, record.market_cap, record.volume_24h, record.percent_change_24h, record.rank)
+    assert [str(figure) for figure in figures] == ["5", "100", "20", "1.5", "3"]
+    assert record.observed_at.isoformat() == "2026-01-02T03:04:05+00:00"
+
+
+@pytest.mark.parametrize(
     ("header", "row", "identity"),
     [
         ("id,symbol,name,price", "bitcoin,btc,Bitcoin,5", ("bitcoin", "BTC", "Bitcoin")),
