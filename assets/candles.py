@@ -100,7 +100,10 @@ def roll_up(pages: int = PAGES_AT_ONCE) -> int:
         cursor.execute(TAKE, [pages])
         page_ids = [row[0] for row in cursor.fetchall()]
         if page_ids:
+            # Of points that it knows nothing of yet the planner thinks that a page's lie anywhere, and would read all.
+            cursor.execute("SET LOCAL enable_seqscan = off")
             make(cursor, TOUCHED_BY_PAGES, [page_ids])
+            cursor.execute("SET LOCAL enable_seqscan TO DEFAULT")
     return len(page_ids)
 
 

@@ -67,17 +67,19 @@ class Neighbours:
         """The known listings that have one of the blocking keys, `listing:<source>:<id>` is one, among all read yet."""
         named = [key.removeprefix("listing:").split(":", 1) for key in keys if key.startswith("listing:")]
         self._read(
+            # Key by key, and as an array, of which the planner thinks that it is short: everything is looked up. Joined
+            # with tables that it knows too little of, they would be read as a whole for each batch.
             FACTS
-            # In a subquery the planner does not weigh the keys one by one, which takes longer than looking them up.
-            + """WHERE listing.id IN (
-                SELECT listing_id FROM assets_listing_key WHERE key = ANY((SELECT %s::bigint[])::bigint[])
-                AND listing_id <> ALL(%s::bigint[])
+            + """WHERE listing.id = ANY(ARRAY(
+                SELECT filed.listing_id FROM unnest(%s::bigint[]) wanted (key)
+                CROSS JOIN LATERAL (SELECT listing_id FROM assets_listing_key WHERE key = wanted.key OFFSET 0) filed
+                WHERE filed.listing_id <> ALL(%s::bigint[])
                 UNION ALL
                 SELECT listing.id FROM unnest(%s::text[], %s::text[]) named (source, source_asset_id)
                 JOIN assets_source source ON source.slug = named.source
                 JOIN assets_listing listing
                   ON listing.source_id = source.id AND listing.source_asset_id = named.source_asset_id
-            )""",
+            ))""",
             [
                 array_of_numbers(filing.key_of(key) for key in keys if not key.startswith("listing:")),
                 array_of_numbers(place.listing_id for place in self.stored.values()),
@@ -94,7 +96,7 @@ class Neighbours:
         )
 
     def by_id(self, listing_ids: Iterable[int]) -> list[Listing]:
-        return self._read(FACTS + "WHERE listing.id = ANY(%s)", [list(listing_ids)])
+        return self._read(FACTS + "WHERE listing.id = ANY(%s::bigint[])", [array_of_numbers(listing_ids)])
 
     def everything(self) -> list[Listing]:
         return self._read(FACTS, [])
@@ -112,7 +114,12 @@ class Neighbours:
     def _left_behind(self, around: Iterable[Listing]) -> list[Listing]:
         here = [self.stored[listing.key] for listing in around if listing.key in self.stored]
         return self._read(
-            FACTS + "WHERE listing.asset_id = ANY(%s::bigint[]) AND listing.id <> ALL(%s::bigint[])",
+            FACTS
+            + """WHERE listing.id = ANY(ARRAY(
+                SELECT other.id FROM unnest(%s::bigint[]) asset (id)
+                CROSS JOIN LATERAL (SELECT id FROM assets_listing WHERE asset_id = asset.id OFFSET 0) other
+                WHERE other.id <> ALL(%s::bigint[])
+            ))""",
             [array_of_numbers({one.asset_id for one in here}), array_of_numbers(one.listing_id for one in here)],
         )
 

@@ -209,7 +209,13 @@ def numbers(cursor: Any, table: str, count: int) -> list[int]:
 
 
 LISTING = "id, source_id, source_asset_id, asset_id, symbol, name, contracts, method"
-LOCK_QUOTES = "SELECT FROM assets_quote WHERE asset_id = ANY(%s::bigint[]) ORDER BY listing_id FOR NO KEY UPDATE"
+#: Each asset's quotes are looked up, though the planner may know nothing of the table.
+LOCK_QUOTES = """
+SELECT FROM assets_quote WHERE listing_id = ANY(ARRAY(
+    SELECT quote.listing_id FROM unnest(%s::bigint[]) asset (id)
+    CROSS JOIN LATERAL (SELECT listing_id FROM assets_quote WHERE asset_id = asset.id OFFSET 0) quote
+)) ORDER BY listing_id FOR NO KEY UPDATE
+"""
 LOCK_ASSETS = "SELECT FROM assets_asset WHERE id = ANY(%s::bigint[]) ORDER BY id FOR UPDATE"
 RECALL = """
 UPDATE assets_asset asset SET slug = new.slug, changed_at = clock_timestamp()

@@ -21,16 +21,22 @@ from assets.tables import stale_at
 
 
 def quotes_sql(quotes: str = "assets_quote", delisted: str = "listing.delisted_at IS NOT NULL") -> str:
-    """SQL of what `priced` reads: the quotes of some assets, as they are or (see `assets.unified`) were."""
+    """SQL of what `priced` reads: the quotes of some assets, as they are or (see `assets.unified`) were.
+
+    As in _COUNTING, those of each asset are looked up by themselves.
+    """
     return f"""
-SELECT quote.asset_id, source.slug, source.identity_rank, source.interval_seconds, quote.observed_at, quote.price_usd,
-       quote.market_cap, quote.volume_24h, quote.percent_change_24h, quote.rank, {delisted},
-       source.enabled, listing.symbol, listing.name
-FROM unnest(%s::bigint[]) AS wanted (id)
-JOIN {quotes} quote ON quote.asset_id = wanted.id
-JOIN assets_listing listing ON listing.id = quote.listing_id
-JOIN assets_source source ON source.id = quote.source_id
-ORDER BY quote.asset_id, source.identity_rank, source.slug, listing.source_asset_id
+SELECT quoted.* FROM unnest(%s::bigint[]) AS wanted (id)
+CROSS JOIN LATERAL (
+    SELECT quote.asset_id, source.slug, source.identity_rank, source.interval_seconds, quote.observed_at,
+           quote.price_usd, quote.market_cap, quote.volume_24h, quote.percent_change_24h, quote.rank, {delisted},
+           source.enabled, listing.symbol, listing.name
+    FROM {quotes} quote
+    JOIN assets_listing listing ON listing.id = quote.listing_id
+    JOIN assets_source source ON source.id = quote.source_id
+    WHERE quote.asset_id = wanted.id
+    ORDER BY source.identity_rank, source.slug, listing.source_asset_id OFFSET 0
+) quoted
 """
 
 
@@ -148,15 +154,20 @@ FROM new WHERE asset.id = new.id AND ({_OLD}) IS DISTINCT FROM ({_NEW})
 #: nothing at all, that is the source's trouble, and no event of each of its coins.
 WENT_STALE = f"""
 INSERT INTO assets_event (listing_id, kind, detail)
-SELECT quote.listing_id, 'stale', 'last word of ' || to_char(quote.observed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')
-FROM assets_asset asset
-JOIN assets_quote quote ON quote.asset_id = asset.id
-JOIN assets_source source ON source.id = quote.source_id
-JOIN assets_listing listing ON listing.id = quote.listing_id
-WHERE asset.id = ANY(%(ids)s::bigint[]) AND {_STALE_AT} BETWEEN asset.fresh_until AND %(now)s
-  AND source.enabled AND listing.missed_sweeps = 0
-  AND source.last_sweep_at + {INTERVALS_FRESH} * source.interval_seconds * interval '1 second' > clock_timestamp()
-ORDER BY quote.listing_id
+SELECT silent.listing_id, 'stale',
+       'last word of ' || to_char(silent.observed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')
+FROM unnest(%(ids)s::bigint[]) AS wanted (id)
+CROSS JOIN LATERAL (
+    SELECT quote.listing_id, quote.observed_at FROM assets_quote quote
+    JOIN assets_asset asset ON asset.id = quote.asset_id
+    JOIN assets_source source ON source.id = quote.source_id
+    JOIN assets_listing listing ON listing.id = quote.listing_id
+    WHERE quote.asset_id = wanted.id AND {_STALE_AT} BETWEEN asset.fresh_until AND %(now)s
+      AND source.enabled AND listing.missed_sweeps = 0
+      AND source.last_sweep_at + {INTERVALS_FRESH} * source.interval_seconds * interval '1 second' > clock_timestamp()
+    OFFSET 0
+) silent
+ORDER BY silent.listing_id
 """
 DUE = """
 SELECT id FROM assets_asset WHERE fresh_until <= clock_timestamp() ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED

@@ -127,21 +127,23 @@ def is_owed(page_id: int, most: int) -> bool:
     return RawPayload.objects.filter(pk=page_id, state=RawPayload.State.STORED, attempts__lt=most).exists()
 
 
-#: Its page, when it waits; with it, when neither was begun before, the pages of its run that follow it.
+#: Its page, when it waits; with it, when neither was begun before, the pages of its run that follow it. No more of them
+#: are looked at than are taken, and they are looked up by their ids: the planner, who takes the pages that wait for one,
+#: would go through all of them for each of them.
 BEGIN = """
-WITH first AS (
-    SELECT id, run_id, attempts FROM ingestion_rawpayload
+WITH first AS MATERIALIZED (
+    SELECT id, run_id, attempts, records FROM ingestion_rawpayload
     WHERE id = %(page)s AND state = 'stored' AND attempts < %(most)s
-), waiting AS (
-    SELECT page.id, sum(page.records) OVER (ORDER BY page.id) AS records,
-           row_number() OVER (ORDER BY page.id) AS place
-    FROM first JOIN ingestion_rawpayload page
-      ON page.id = first.id
-      OR (page.run_id = first.run_id AND page.id > first.id AND page.attempts = 0 AND first.attempts = 0)
-    WHERE page.state = 'stored'
+), behind AS MATERIALIZED (
+    SELECT id, records FROM ingestion_rawpayload
+    WHERE run_id = (SELECT run_id FROM first WHERE attempts = 0) AND id > %(page)s AND state = 'stored' AND attempts = 0
+    ORDER BY id LIMIT %(pages)s - 1
+), waiting AS MATERIALIZED (
+    SELECT id, sum(records) OVER (ORDER BY id) AS records, row_number() OVER (ORDER BY id) AS place
+    FROM (SELECT id, records FROM first UNION ALL SELECT id, records FROM behind) page
 ), mine AS (
     SELECT id FROM ingestion_rawpayload
-    WHERE id IN (SELECT id FROM waiting WHERE place = 1 OR (place <= %(pages)s AND records <= %(records)s))
+    WHERE id = ANY(ARRAY(SELECT id FROM waiting WHERE place = 1 OR records <= %(records)s))
       AND state = 'stored' AND attempts < %(most)s
     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from django.db import connection
 
-from assets import matching, pricing
-from assets.models import Quote
+from assets import candles, matching, placement, pricing
+from assets.models import CandleDue, Quote
 from assets.tests.factories import load, record
+from assets.tests.plans import forget_statistics, rows_gone_through
 
 COINS = 1500
 
@@ -19,29 +18,12 @@ COINS = 1500
 @pytest.fixture
 def filled(db):
     """Two sources with the same coins, in tables of which there are no statistics."""
-    with connection.cursor() as cursor:
-        for table in ("assets_asset", "assets_listing", "assets_quote", "assets_source", "assets_decision"):
-            cursor.execute("UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE oid = %s::regclass", [table])
-            cursor.execute("DELETE FROM pg_statistic WHERE starelid = %s::regclass", [table])
+    forget_statistics("assets_asset", "assets_listing", "assets_quote", "assets_source", "assets_decision")
     now = datetime.now(UTC)
     coins = [record(f"coin-{n}", f"C{n}", f"Coin {n}", at=now, price_usd=str(n)) for n in range(1, COINS)]
     for slug in ("coingecko", "coinpaprika"):
         load(slug, *coins)
     return list(Quote.objects.values_list("asset_id", flat=True).distinct())
-
-
-def rows_gone_through(sql: str, values: Any = None) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", values)
-        (plan,) = cursor.fetchone()[0]
-
-    def steps(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        yield step
-        for inner in step.get("Plans", ()):
-            yield from steps(inner)
-
-    kept = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
-    return sum(step.get(name, 0) * step["Actual Loops"] for step in steps(plan["Plan"]) for name in kept)
 
 
 @pytest.mark.parametrize(("statement", "quotes"), [(pricing.REPRICE_SINGLES, 1), (pricing.REPRICE_PAIRS, 2)])
@@ -52,3 +34,51 @@ def test_prices_are_worked_out_in_proportion_to_the_assets(filled, statement, qu
 
 def test_where_nobody_decided_anything_no_listing_is_looked_at(filled):
     assert rows_gone_through(matching.DECIDED) < 100
+
+
+@pytest.mark.parametrize(
+    ("statement", "rows_an_asset"), [(pricing.QUOTES, 30), (pricing.WENT_STALE, 30), (placement.LOCK_QUOTES, 15)]
+)
+def test_the_quotes_of_some_assets_are_looked_up(filled, statement, rows_an_asset):
+    some = filled[: COINS // 10]
+    values = {"ids": some, "now": datetime.now(UTC)} if "%(ids)s" in statement else [some]
+    assert rows_gone_through(statement, values) < rows_an_asset * len(some)
+
+
+def test_a_newcomer_is_placed_without_a_look_at_those_that_it_can_not_be(filled, monkeypatch):
+    gone: list[int] = []
+    read = matching.Neighbours._read
+
+    def counted(self, sql, parameters):
+        gone.append(rows_gone_through(sql, parameters))
+        return read(self, sql, parameters)
+
+    monkeypatch.setattr(matching.Neighbours, "_read", counted)
+    load("csv", record("coin-7", "C7", "Coin 7", price_usd="7"))
+    assert len(gone) >= 3
+    assert max(gone) < 1000
+
+
+def test_the_points_of_a_page_are_found_among_all(filled, monkeypatch):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO assets_price_point (listing_id, observed_at, price_usd, page_id)
+               SELECT -n, now(), 1, 0 FROM generate_series(1, %s) n""",
+            [20 * COINS],
+        )
+    gone: list[int] = []
+    monkeypatch.setattr(candles, "make", lambda _, touched, values: gone.append(rows_gone_through(touched, values)))
+    load("csv", record("one-more", "ONE", "One more", price_usd="7"), page_id=10**6)
+    forget_statistics("assets_price_point", *points())
+    CandleDue.objects.exclude(page_id=10**6).delete()
+    assert candles.roll_up() == 1
+    assert gone[0] < 10 * COINS
+
+
+def points() -> list[str]:
+    """The partitions."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'assets_price_point'::regclass"
+        )
+        return [name for (name,) in cursor.fetchall()]

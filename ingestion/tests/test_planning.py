@@ -1,0 +1,33 @@
+"""What is asked for a page is in proportion to it, whatever the planner believes of the others."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from assets.models import Source
+from assets.tests.plans import rows_gone_through
+from ingestion import normalizing
+from ingestion.models import RawPayload, Run
+
+WAITING = """
+INSERT INTO ingestion_rawbody (sha256, text, encoding, size) VALUES ('', '', 'utf-8', 0);
+INSERT INTO ingestion_rawpayload (run_id, source_id, sweep, number, url, body_id, received_at, records)
+SELECT id, source_id, 1, number, '', '', now(), 1 FROM ingestion_run, generate_series(1, 1000) number RETURNING id
+"""
+
+
+@pytest.fixture
+def waiting(db) -> list[int]:
+    """Many pages of one run that nobody has begun."""
+    Run.objects.create(source=Source.objects.get(slug="csv"), trigger=Run.Trigger.COMMAND)
+    with connection.cursor() as cursor:
+        cursor.execute(WAITING)
+        return sorted(page_id for (page_id,) in cursor.fetchall())
+
+
+def test_the_pages_that_wait_are_not_gone_through_for_each_of_them(waiting):
+    values = {"page": waiting[0], "most": 3, "pages": normalizing.PAGES_AT_ONCE, "records": normalizing.RECORDS_AT_ONCE}
+    assert rows_gone_through(normalizing.BEGIN, values) < 10 * len(waiting)
+    begun = RawPayload.objects.filter(attempts=1).order_by("pk").values_list("pk", flat=True)
+    assert [*begun] == waiting[: normalizing.PAGES_AT_ONCE]
