@@ -77,7 +77,7 @@ def why_not(quote: SourceQuote, now: datetime) -> str:
         return "the source is disabled"
     if quote.delisted:
         return "delisted: missing from three whole sweeps"
-    if quote.stale_at <= now:
+    if quote.stale_at < now:
         return f"stale: observed {quote.observed_at:%Y-%m-%dT%H:%M:%SZ}, longer ago than {INTERVALS_FRESH} intervals"
     if quote.price_usd is None:
         return "no price"

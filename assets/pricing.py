@@ -78,7 +78,7 @@ _COUNTING = f"""
         JOIN assets_listing listing ON listing.id = quote.listing_id
         JOIN assets_source source ON source.id = quote.source_id
         WHERE quote.asset_id = wanted.id AND quote.price_usd IS NOT NULL AND source.enabled
-          AND listing.delisted_at IS NULL AND {_STALE_AT} > %(now)s
+          AND listing.delisted_at IS NULL AND {_STALE_AT} >= %(now)s
         OFFSET 0
     ) quoted
     WHERE (SELECT count(*) FROM assets_quote every WHERE every.asset_id = wanted.id) = %(quotes)s
@@ -162,7 +162,7 @@ CROSS JOIN LATERAL (
     JOIN assets_asset asset ON asset.id = quote.asset_id
     JOIN assets_source source ON source.id = quote.source_id
     JOIN assets_listing listing ON listing.id = quote.listing_id
-    WHERE quote.asset_id = wanted.id AND {_STALE_AT} BETWEEN asset.fresh_until AND %(now)s
+    WHERE quote.asset_id = wanted.id AND {_STALE_AT} >= asset.fresh_until AND {_STALE_AT} < %(now)s
       AND source.enabled AND listing.missed_sweeps = 0
       AND source.last_sweep_at + {INTERVALS_FRESH} * source.interval_seconds * interval '1 second' > clock_timestamp()
     OFFSET 0
@@ -170,7 +170,7 @@ CROSS JOIN LATERAL (
 ORDER BY silent.listing_id
 """
 DUE = """
-SELECT id FROM assets_asset WHERE fresh_until <= clock_timestamp() ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+SELECT id FROM assets_asset WHERE fresh_until < clock_timestamp() ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
 """
 
 
@@ -190,7 +190,7 @@ def reprice(asset_ids: Iterable[int], now: datetime | None = None) -> None:
         until = cursor.fetchone()[0]
         if now is None:
             now = database_clock()
-        if until is not None and until <= now:
+        if until is not None and until < now:
             # Here and not where it is due alone: another source's word may come first, and move `fresh_until` on.
             cursor.execute(WENT_STALE, {"ids": array, "now": now})
         rest = set(ids)
@@ -227,7 +227,7 @@ def of_one(source: Source, interval: timedelta, record: AssetRecord, now: dateti
     """COLUMNS without symbol and name of an asset with this quote alone: as in REPRICE_SINGLES."""
     _, _, _, at, price, market_cap, volume, change, rank, *_ = record
     stale_at = at + INTERVALS_FRESH * interval
-    if price is None or not source.enabled or stale_at <= now:
+    if price is None or not source.enabled or stale_at < now:
         quote = SourceQuote(source.slug, source.identity_rank, interval, *record[3:9], False, source.enabled)
         left_out = json_of([{"source": source.slug, "reason": why_not(quote, now)}])
         return None, None, None, None, None, None, None, rank, "none", "[]", left_out, 1, None, None

@@ -74,7 +74,7 @@ class Wanted:
         return f"""
         WITH page AS ({keys})
         SELECT row_to_json(shown)::text AS text, page.key, page.sort_value::text,
-               {epoch("greatest(a.changed_at, quoted.modified)")} AS modified, a.fresh_until <= now() AS due
+               {epoch("greatest(a.changed_at, quoted.modified)")} AS modified, a.fresh_until < now() AS due
         FROM page JOIN {asset} {quoted(data)} CROSS JOIN LATERAL (SELECT {self.columns}) shown ORDER BY {order}"""
 
 

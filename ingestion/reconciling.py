@@ -41,15 +41,17 @@ SET_BACK = timedelta(seconds=2)
 #: At most so many pages are sent again at a time; the rest follows.
 PAGES_AT_A_TIME = 1000
 
+#: Of several schedules of a source the one that begins its runs most often, of those that are on.
 SCHEDULES = """
 UPDATE assets_source source SET interval_seconds = edited.seconds
 FROM (
-    SELECT args::jsonb ->> 0 AS slug,
+    SELECT DISTINCT ON (slug) args::jsonb ->> 0 AS slug,
            every * CASE period
                WHEN 'days' THEN 86400 WHEN 'hours' THEN 3600 WHEN 'minutes' THEN 60 ELSE 1 END AS seconds
     FROM django_celery_beat_periodictask task
     JOIN django_celery_beat_intervalschedule schedule ON schedule.id = task.interval_id
     WHERE task.task = 'ingestion.tasks.start' AND args LIKE '[%%"]' AND period <> 'microseconds'
+    ORDER BY slug, task.enabled DESC, seconds
 ) edited
 WHERE edited.slug = source.slug AND source.interval_seconds <> edited.seconds
 RETURNING source.id

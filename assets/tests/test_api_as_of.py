@@ -68,6 +68,14 @@ def test_freshness_and_delisting_are_those_of_then(client):
     assert ask(client, "/data", at(1), "stale=true") == [] and len(ask(client, "/data", at(601), "delisted=true")) == 1
 
 
+def test_at_the_end_of_three_intervals_the_row_and_the_consensus_say_the_same(client):
+    load("coinpaprika", record("a", at=at(0), price_usd="1"))
+    for minute, stale, agreement in ((15, False, "single"), (15.0001, True, "none")):
+        (row,), (asset,) = ask(client, "/data", at(minute)), ask(client, "/assets", at(minute))
+        assert (row["is_stale"], asset["quotes"][0]["is_stale"]) == (stale, stale)
+        assert asset["consensus"]["agreement"] == agreement
+
+
 def test_the_answer_says_when_it_was_last_modified(client):
     bitcoin()
     for path in ("/data", "/assets"):

@@ -73,8 +73,8 @@ def test_a_stablecoin_does_not_suffer_from_tiny_deviations():
 def test_stale_delisted_disabled_and_silent_quotes_take_no_part_and_say_why():
     agreed = consensus(
         [
-            quote("fresh", "10", age=899),
-            quote("stale", "20", age=900, rank=2),
+            quote("fresh", "10", age=900),
+            quote("stale", "20", age=901, rank=2),
             quote("slow", "10.1", age=900, rank=3, interval=1200),
             quote("gone", "30", rank=4, delisted=True),
             quote("off", "40", rank=5, enabled=False),
@@ -86,7 +86,7 @@ def test_stale_delisted_disabled_and_silent_quotes_take_no_part_and_say_why():
     assert [source for source, _ in agreed.left_out] == ["stale", "gone", "off", "silent"]
     assert all(reason for _, reason in agreed.left_out)
     assert agreed.observed_at == NOW - timedelta(seconds=900)
-    assert agreed.fresh_until == NOW + timedelta(seconds=1)
+    assert agreed.fresh_until == NOW
 
 
 def test_without_a_fresh_quote_there_is_no_price_but_a_place_in_the_list():

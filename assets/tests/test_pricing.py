@@ -73,6 +73,18 @@ def test_one_quote_is_priced_as_the_rule_says(change):
         assert priced(one) == expected(source, one, now), "as it is priced again"
 
 
+def test_a_quote_is_fresh_to_the_very_end_of_three_intervals():
+    now = datetime.now(UTC).replace(microsecond=0)
+    source = Source.objects.get(slug="coingecko")
+    interval = timedelta(seconds=source.interval_seconds)
+    for agreement, age in (("single", 3 * interval), ("none", 3 * interval + timedelta(microseconds=1))):
+        one = record(agreement, at=now - age, price_usd="1")
+        assert agreement in pricing.of_one(source, interval, one, now)
+        load("coingecko", one)
+        pricing.reprice(Asset.objects.values_list("pk", flat=True), now)
+        assert priced(one) == expected(source, one, now)
+
+
 def pairs() -> list[tuple[str, str]]:
     """Prices of two sources: around the threshold, of many digits, and any."""
     random = Random(7)

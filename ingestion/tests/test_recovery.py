@@ -443,6 +443,20 @@ def test_a_schedule_that_nobody_edited_follows_the_plan_and_the_settings(tables,
     assert schedules()["coingecko"] == (1200, 1200)
 
 
+def test_of_several_schedules_the_quickest_that_is_on_counts(tables):
+    from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+    first = PeriodicTask.objects.get(name="ingest coingecko")
+    for hours in (2, 3):
+        interval, _ = IntervalSchedule.objects.get_or_create(every=hours, period=IntervalSchedule.HOURS)
+        PeriodicTask.objects.create(name=f"every {hours} h", task=first.task, args=first.args, interval=interval)
+    for off, seconds in (((), 1200), (("ingest coingecko",), 7200), (("ingest coingecko", "every 2 h"), 10800)):
+        PeriodicTask.objects.filter(name__in=off).update(enabled=False)
+        for _ in range(3):
+            reconciling.keep_schedules()
+            assert Source.objects.get(slug="coingecko").interval_seconds == seconds
+
+
 def test_what_a_shorter_schedule_makes_stale_is_priced_without(tables):
     from django_celery_beat.models import IntervalSchedule, PeriodicTask
 

@@ -162,6 +162,8 @@ def test_a_month_that_was_dropped_does_not_come_back_for_what_is_unchanged(inges
         assert (month in months()) == (price == 1)
         retention.prune()
         assert month not in months()
+    list(replaying.replay(RawPayload.objects.select_related("source", "body").order_by("pk").iterator()))
+    assert month not in months()
     path.write_text(f"id,price_usd,observed_at\nold,3,2020-01-06\nnew,2,{now:%Y-%m-%dT%H:%M:%SZ}\n")
     assert (ingest("csv").updated, month in months()) == (1, True), "this is news"
     assert retention.prune().partitions == (month,)
