@@ -79,9 +79,9 @@ def test_a_record_that_does_not_say_which_coin_it_is_about_may_be_any_that_was_t
 
 
 def test_a_record_that_is_never_read_hides_no_coin_that_goes_after_it_came(file):
-    file(row("a"), row("b"), ",,,,")
+    file(row("a"), row("b"), ",,,7,")
     for hour in (1, 2, 3):
-        file(row("a", hour=hour), ",,,,")
+        assert file(row("a", hour=hour), ",,,7,").rejected == 1
     assert missed() == {"b": 3}
     assert Listing.objects.get(source_asset_id="b").delisted_at is not None
 
