@@ -13,7 +13,7 @@ from django.db import DataError
 from assets.models import Source
 from cryptoetl.demo import Fault
 from ingestion import runs, tasks
-from ingestion.drift import DEEPEST, shape_of
+from ingestion.drift import DEEPEST, ENOUGH, Baseline, shape_of
 from ingestion.http import SourceHttp
 from ingestion.models import Drift, FieldSeen, RawPayload, Run
 from ingestion.normalizing import normalize
@@ -68,6 +68,51 @@ def test_a_shape_counts_every_field_of_every_item(ingest, provider):
     shape = shape_of(BY_SLUG["coinpaprika"], as_bytes(page.body), page.meta)
     assert shape.times["id"] == shape.times["quotes.USD.price"] == shape.items > 100
     assert shape.types["quotes"] == {"object"}
+
+
+COIN = {"id": "a", "name": "A", "current_price": 1}
+NAMELESS = {"id": "a", "current_price": 1}
+
+
+@pytest.fixture
+def met():
+    """met(item, ...): what a page of these is to a source that has been known for long, or is still being learned."""
+    source, page = BY_SLUG["coingecko"], RawPayload(source_id=1, run_id=1)
+    baseline = Baseline(source, False, {})
+
+    def one_page(*items, learning=False):
+        baseline.learning = learning
+        found = baseline.take_in(page, shape_of(source, json.dumps(items).encode(), {}))
+        return [(drift.kind, drift.path) for drift in found]
+
+    return one_page
+
+
+def test_null_for_the_first_time_is_drift_once_and_none_where_the_source_says_that_it_may_come(met):
+    assert met(COIN) == []
+    assert met(COIN, COIN | {"name": None, "current_price": None}) == [("nullable", "name")]
+    assert met(COIN | {"name": None}) == []
+    assert met(COIN | {"symbol": None}) == []
+    assert met(COIN | {"symbol": "A"}) == [], "null until now said nothing about the type"
+
+
+def test_a_field_is_gone_when_a_page_of_some_size_has_it_nowhere(met):
+    assert met(*[COIN] * ENOUGH) == []
+    assert met(*[NAMELESS] * (ENOUGH - 1)) == []
+    assert met(*[NAMELESS] * ENOUGH, COIN) == []
+    assert met(*[NAMELESS] * ENOUGH) == [("removed", "name")]
+    assert met(*[NAMELESS] * ENOUGH) == []
+
+
+def test_a_field_that_some_records_never_had_is_not_gone(met):
+    assert met(NAMELESS, *[COIN] * ENOUGH) == []
+    assert met(*[NAMELESS] * ENOUGH) == []
+
+
+def test_while_a_source_is_learned_only_what_nobody_handles_is_drift(met):
+    assert met(*[COIN] * ENOUGH) == []
+    assert met(*[NAMELESS | {"current_price": "1"}] * ENOUGH, learning=True) == []
+    assert met(COIN | {"unheard_of": 1}, learning=True) == [("added", "unheard_of")]
 
 
 @pytest.fixture
