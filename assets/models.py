@@ -240,7 +240,7 @@ class Quote(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"quote of listing {self.listing_id}"
+        return f"quote of {self.listing}"
 
 
 class Tally(models.Model):
@@ -383,4 +383,4 @@ class Event(models.Model):
         indexes = (models.Index(fields=["-at", "-id"], name="event_at"),)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.listing_id}"
+        return f"{self.listing} {self.get_kind_display()}"

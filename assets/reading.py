@@ -101,8 +101,6 @@ class Reading(APIView):
     summary: str = ""
     #: Whether it answers with validators (see `conditional`).
     is_conditional = False
-    #: Where in the answer the rows are that its page shows as a table.
-    rows_at: tuple[str, ...] = ("data",)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Asked and rendered as somebody who may only read, unless it is here to change something."""
@@ -183,9 +181,10 @@ def filled_in(query: bytes) -> bytes:
 
 
 class Nowhere(Reading):
-    """There is nothing at this address."""
+    """There is nothing at this address: the first page leads to all there are."""
 
     schema = None
+    summary = "Nothing here"
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

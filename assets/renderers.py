@@ -17,6 +17,11 @@ from rest_framework import renderers
 
 #: Rows and columns that the HTML page shows as a table; the JSON beside it has everything.
 TABLE_COLUMNS = 16
+#: What is said about an answer, not in it.
+ENVELOPE = {
+    *("request_id", "api_latency_ms", "error", "demo", "ambiguous"),
+    *("total", "page", "page_size", "next", "previous", "resume"),
+}
 #: Fields whose value has an address of its own.
 ADDRESSES = {"asset_id": "/assets/", "run_id": "/stats/runs/"}
 
@@ -92,23 +97,25 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
         view, request, response = context["view"], context["request"], context["response"]
         text = JSONRenderer().render(data)
         decoded = json.loads(text, parse_float=str, parse_int=str) if text else {}
+        said = content(decoded)
         answer = {
             "view": view,
             "request": request,
             "name": view.get_view_name(),
-            "description": view.get_view_description(html=False),
+            "description": [" ".join(part.split()) for part in view.get_view_description(html=False).split("\n\n")],
             "status": f"{response.status_code} {response.status_text}",
             "ok": response.status_code < 400,
             "error": decoded.get("error"),
             "json": msgspec.json.format(text, indent=2).decode() if text else "",
             "next": decoded.get("next"),
             "previous": decoded.get("previous"),
-            "total": decoded.get("total"),
+            "total": None if decoded.get("total") is None else int(decoded["total"]),
             "ambiguous": decoded.get("ambiguous"),
             "latency": decoded.get("api_latency_ms"),
             "fields": form_fields(view, request),
-            "table": table(decoded, view, request),
-            "facts": facts(decoded),
+            "tables": tables(said, view, request),
+            "facts": facts(said),
+            "nothing": decoded.get("data") == [],
             "formats": [
                 (renderer.format, with_parameters(request, {"format": renderer.format}))
                 for renderer in view.renderer_classes
@@ -142,14 +149,27 @@ def form_fields(view: Any, request: Any) -> list[dict[str, Any]]:
     ]
 
 
-def table(decoded: Mapping[str, Any], view: Any, request: Any) -> dict[str, Any] | None:
-    """The rows of a list as cells, its headings with the way to order by them; None when the answer is no list."""
-    rows: Any = decoded
-    for name in view.rows_at:
-        rows = rows.get(name) if isinstance(rows, dict) else None
-    if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
-        return None
-    names = [name for name, value in rows[0].items() if not isinstance(value, dict | list)][:TABLE_COLUMNS]
+def content(decoded: Mapping[str, Any]) -> dict[str, Any]:
+    """What an answer says, by name; the rows of a list are its `data`."""
+    data = decoded.get("data")
+    return data if isinstance(data, dict) else {n: value for n, value in decoded.items() if n not in ENVELOPE}
+
+
+def tables(said: Mapping[str, Any], view: Any, request: Any) -> list[dict[str, Any]]:
+    """Each list of rows in it, and each mapping of a name to a row."""
+    found = []
+    for name, value in said.items():
+        rows = value
+        if isinstance(value, dict) and all(isinstance(row, dict) for row in value.values()):
+            rows = [{name.removesuffix("s"): key} | row for key, row in value.items()]
+        if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+            found.append({"name": "" if name == "data" else name, **table(rows, view, request)})
+    return found
+
+
+def table(rows: list[dict[str, Any]], view: Any, request: Any) -> dict[str, Any]:
+    """The rows as cells, the headings of a list with the way to order by them."""
+    names = [name for name in rows[0] if all(cell(row.get(name)) is not None for row in rows)][:TABLE_COLUMNS]
     orderings = next((p.choices for p in getattr(view, "parameters", ()) if p.name == "ordering"), ())
     now = request.query_params.get("ordering", "")
     headings = []
@@ -164,28 +184,25 @@ def table(decoded: Mapping[str, Any], view: Any, request: Any) -> dict[str, Any]
         [
             {
                 "text": cell(row.get(name)),
-                "href": own(row) if own and position == 0 else leads_to(name, row.get(name)),
+                "href": own(row) if own and name == "id" else leads_to(name, row.get(name)),
                 "number": is_number(row.get(name)),
             }
-            for position, name in enumerate(names)
+            for name in names
         ]
         for row in rows
     ]
     return {"headings": headings, "rows": lines}
 
 
-def facts(decoded: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What an answer about one thing says of it, one line each; what is nested deeper is in the JSON."""
-    data = decoded.get("data")
+def facts(said: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What it says beside its rows, one line each; what is nested deeper is in the JSON."""
     found = []
-    for name, value in data.items() if isinstance(data, dict) else ():
+    for name, value in said.items():
         parts = value.items() if isinstance(value, dict) else [("", value)]
         for part, inner in parts:
-            if isinstance(inner, list) and all(isinstance(one, str) for one in inner):
-                inner = ", ".join(inner) or None
-            if not isinstance(inner, dict | list):
+            if name != "data" and (text := cell(inner)) is not None:
                 shown = f"{name}.{part}" if part else name
-                found.append({"name": shown, "text": cell(inner), "href": leads_to(part or name, inner)})
+                found.append({"name": shown, "text": text, "href": leads_to(part or name, inner)})
     return found
 
 
@@ -196,12 +213,15 @@ def leads_to(name: str, value: Any) -> str:
     return ADDRESSES[name] + quote(str(value), safe=":")
 
 
-def cell(value: Any) -> str:
-    if value is None:
+def cell(value: Any) -> str | None:
+    """What is shown of it; None of what is nested deeper."""
+    if value is None or value == []:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ", ".join(value)
+    return None if isinstance(value, dict | list) else str(value)
 
 
 def is_number(value: Any) -> bool:

@@ -210,7 +210,6 @@ class AssetDetail(OfAsset):
     """One asset: its consensus, every source's quote, and why these listings are one."""
 
     summary = "One asset"
-    rows_at = ("data", "quotes")
     row_address = staticmethod(Data.row_address)
     serializer_class = AssetDetailSerializer
     examples: ClassVar = {"Bitcoin": ASSET_DETAIL}

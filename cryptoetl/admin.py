@@ -15,7 +15,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from assets.admin.reading import ReadOnlyAdmin, ago
+from assets.admin.reading import Explained, ReadOnlyAdmin, ago
 from cryptoetl.key_admin import ApiKeyAdmin as ApiKeyAdmin
 
 for model in (User, Group, PeriodicTask, ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule):
@@ -46,8 +46,8 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
-    """What beat sends and how often; a change made here stays."""
+class PeriodicTaskAdmin(Explained, beat.PeriodicTaskAdmin, ModelAdmin):
+    """What is done by itself, and how often. A change made here stays."""
 
     form = PeriodicTaskForm
     date_hierarchy = None

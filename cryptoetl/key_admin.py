@@ -12,7 +12,8 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from assets.admin.confirming import confirmed, on_its_page
-from assets.admin.reading import ago, label
+from assets.admin.reading import Explained, ago, label
+from assets.wording import counted
 from cryptoetl import keys
 from cryptoetl.models import ApiKey
 
@@ -20,7 +21,9 @@ STATES = {"valid": "success", "expired": "warning", "revoked": "danger"}
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):
+class ApiKeyAdmin(Explained, ModelAdmin):
+    """Keys of the API. Each is shown once, when it is made, and kept as a hash."""
+
     list_display = ("name", "begins", "scope", "state", "a_minute", "made", "used")
     list_filter = ("scope",)
     search_fields = ("name", "shown")
@@ -83,6 +86,6 @@ class ApiKeyAdmin(ModelAdmin):
         if not ended:
             messages.warning(request, "None of these is valid any more.")
             return None
-        return f"Revoked {ended} key{'s' if ended > 1 else ''}."
+        return f"Revoked {counted(ended, 'key')}."
 
     revoke_here = on_its_page(revoke)

@@ -21,6 +21,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from assets import reader
 from assets.models import Source
+from assets.wording import span
 from ingestion import broker, workers
 from ingestion.budget import budget
 from ingestion.errors import SourceError
@@ -198,10 +199,10 @@ def heartbeat() -> Finding:
     if pulse is None:
         return warn("beat", "has not ticked yet: the schedule and the reconciler rest")
     silent = datetime.now(UTC) - pulse.at
-    says = f"last tick carried out {silent.total_seconds():,.0f} s ago"
+    says = f"last tick carried out {span(silent)} ago"
     if silent > PULSE_FAIL:
         return fail("beat", f"{says}: beat or the workers are not running, so nothing is scheduled or taken over")
-    return warn("beat", f"{says}: it should be 15") if silent > PULSE_WARN else ok("beat", says)
+    return warn("beat", f"{says}: it should be 15 s") if silent > PULSE_WARN else ok("beat", says)
 
 
 def sources(knock: bool) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import Error, connection
 
 from assets.listeners import LISTENERS
+from assets.wording import span
 from ingestion import broker
 from ingestion.models import Pulse
 from ingestion.reach import PATIENCE, Crew, crew, database_trouble
@@ -84,8 +85,7 @@ def verdict(sources: list[Standing], filled: bool, pulse: datetime | None, now: 
     late = pulse is not None and now - pulse > PULSE_LATE
     if late and pulse is not None:
         reasons.append(
-            f"Nothing has been scheduled or taken over for {(now - pulse).total_seconds():,.0f} s:"
-            " beat or the workers are not running."
+            f"Nothing has been scheduled or taken over for {span(now - pulse)}: beat or the workers are not running."
         )
     if not filled or (enabled and len(troubled) == len(enabled)):
         return UNHEALTHY, reasons

@@ -57,6 +57,7 @@ class HealthLive(Reading):
 
     scope = None
     tag = "health"
+    summary = "Alive"
     examples: ClassVar = {"Alive": {"status": "healthy"}}
     answers = ((200, OpenApiTypes.OBJECT, "It answers."),)
 
@@ -70,6 +71,7 @@ class HealthReady(Reading):
 
     scope = None
     tag = "health"
+    summary = "Ready to serve"
     examples: ClassVar = {"Ready": {"status": "healthy", "reasons": []}}
     answers = ((200, OpenApiTypes.OBJECT, "It can serve."), (503, OpenApiTypes.OBJECT, "It can't, and why."))
 
@@ -88,6 +90,7 @@ class HealthDetailed(Reading):
     """Health with workers, queue depth, beat's last tick, each source's freshness, disk and versions."""
 
     tag = "health"
+    summary = "Health in detail"
     answers = ((200, OpenApiTypes.OBJECT, "It serves."), (503, OpenApiTypes.OBJECT, "The database is away."))
     examples: ClassVar = {"All is well": examples.HEALTH_DETAILED}
 

@@ -241,7 +241,7 @@ class Reject(models.Model):
         indexes = (models.Index(fields=["source", "state"], name="reject_state"),)
 
     def __str__(self) -> str:
-        return self.reason
+        return f"#{self.pk} {self.reason}"
 
 
 class Gate(models.Model):
@@ -328,6 +328,7 @@ class FieldSeen(models.Model):
 
     class Meta:
         ordering = ("source", "path")
+        verbose_name, verbose_name_plural = "field", "fields seen"
         constraints = (models.UniqueConstraint(fields=["source", "path"], name="field_seen_once"),)
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connection
 
 from assets.consensus import INTERVALS_FRESH
+from assets.wording import span
 from ingestion.budget import Budget, reckon
 from ingestion.registry import configured
 from ingestion.sources import BY_SLUG
@@ -136,9 +137,8 @@ class Standing:
         if self.last_success is None:
             return f"{self.title} has no completed run yet; the last one ended {self.ended_status}: {self.ended_error}"
         if self.late_seconds:
-            silent = (self.now - self.last_success).total_seconds()
-            due = f"one is due every {self.interval_seconds:,} s"
-            return f"{self.title}: the last completed run ended {silent:,.0f} s ago, and {due}."
+            silent = span(self.now - self.last_success)
+            return f"{self.title}: the last completed run ended {silent} ago, one is due every {span(self.interval)}."
         return ""
 
 

@@ -160,7 +160,6 @@ class RunDetail(Reading):
 
     tag = "stats"
     summary = "One run"
-    rows_at = ("data", "payloads")
     path_parameters: ClassVar = {"id": "The run's number."}
     serializer_class = RunDetailSerializer
 
@@ -220,7 +219,6 @@ class Performance(Reading):
 
     tag = "stats"
     summary = "Performance"
-    rows_at = ("data", "runs")
     parameters = (SOURCE, moment("since", "Runs that ended at this time or later. (default: a week ago)"))
     serializer_class = AnswerSerializer
     examples: ClassVar = {"One source": examples.PERFORMANCE}
@@ -259,7 +257,6 @@ class Anomalies(Reading):
     """
 
     tag = "stats"
-    rows_at = ("data", "runs")
     parameters = (SOURCE, moment("since", "Runs that ended at this time or later."))
     serializer_class = AnswerSerializer
     examples: ClassVar = {"A slow run and a jump": examples.ANOMALIES}

@@ -38,6 +38,8 @@ AGREEMENTS: dict[str, str] = {
 
 @admin.register(Asset)
 class AssetAdmin(ReadOnlyAdmin):
+    """One row for each real coin: the price that its sources agree on, and how far they are apart."""
+
     list_display = ("rank", "coin", "price", "agreed", "spread", "cap", "volume", "change", "sources", "age")
     list_display_links = ("coin",)
     list_filter = (("agreement", ChoicesDropdownFilter),)

@@ -20,6 +20,8 @@ from assets.resolving import are_one, decide
 
 @admin.register(Candidate)
 class CandidateAdmin(ReadOnlyAdmin):
+    """Pairs that may be one coin or two. They stay apart until a person says which, or later figures do."""
+
     list_display = ("likeness", "left", "right", "prices", "caps", "why", "seen")
     list_display_links = ("likeness",)
     list_select_related = ("a__source", "b__source", "a__quote", "b__quote")

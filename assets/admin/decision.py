@@ -13,10 +13,13 @@ from assets.admin.confirming import confirmed, on_its_page
 from assets.admin.reading import ReadOnlyAdmin, ago, label, link
 from assets.models import Decision
 from assets.resolving import undo
+from assets.wording import counted
 
 
 @admin.register(Decision)
 class DecisionAdmin(ReadOnlyAdmin):
+    """What people said of two listings. It wins over every rule until it is undone."""
+
     list_display = ("pair", "word", "names", "decided_by", "when", "reason")
     list_filter = ("same", "decided_by")
     list_select_related = ("a__source", "b__source")
@@ -55,6 +58,6 @@ class DecisionAdmin(ReadOnlyAdmin):
         decisions = list(chosen.select_related(None))
         for decision in decisions:
             undo(decision)
-        return f"{len(decisions)} decision{'s' if len(decisions) != 1 else ''} undone; the rule decides again."
+        return f"{counted(len(decisions), 'decision')} undone; the rule decides again."
 
     undo_here = on_its_page(undo_these)

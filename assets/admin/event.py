@@ -22,6 +22,8 @@ KINDS: dict[str, str] = {
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
+    """Listings that appeared, went stale, were delisted, came back, or moved to another asset."""
+
     list_display = ("when", "what", "listing_link", "name", "source", "detail")
     list_filter = (("kind", ChoicesDropdownFilter), ("listing__source", RelatedDropdownFilter))
     list_select_related = ("listing__source",)

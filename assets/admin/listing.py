@@ -39,6 +39,8 @@ class Presence(SimpleListFilter):
 
 @admin.register(Listing)
 class ListingAdmin(ReadOnlyAdmin):
+    """A listing is one source's entry for a coin. Tick several to say that they are one coin, or different ones."""
+
     list_display = ("key", "symbol", "name", "asset_link", "price", "method", "sure", "presence")
     list_filter = (("source", RelatedDropdownFilter), Presence)
     list_select_related = ("source", "asset", "quote")

@@ -14,6 +14,8 @@ from assets.models import Quote
 
 @admin.register(Quote)
 class QuoteAdmin(ReadOnlyAdmin):
+    """The current word of each source on each coin, with the record that it came from."""
+
     list_display = (
         "listing_shown",
         "name",

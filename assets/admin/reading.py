@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
+from inspect import getdoc
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
+
+from assets.templatetags import figures
 
 #: Rows are counted up to here: a person finds by filters, not by leafing through a million.
 COUNTED = 10_000
@@ -52,7 +55,17 @@ def no_such_row(admin: Any, request: HttpRequest, object_id: str) -> HttpRespons
     return answer
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class Explained:
+    """A list whose first words say what is in it: those of its class."""
+
+    list_before_template = "admin/cryptoetl/lead.html"
+
+    @property
+    def lead(self) -> str:
+        return getdoc(type(self)) or ""
+
+
+class ReadOnlyAdmin(Explained, ModelAdmin):
     """Pages about what the pipeline writes. A person looks, and acts through actions."""
 
     paginator = CappedPaginator
@@ -163,15 +176,10 @@ def percent(value: Decimal | None) -> SafeString | str:
 
 
 def large(value: Decimal | None) -> SafeString | str:
-    """A sum of money to three digits; all of them when the pointer rests on it."""
-    if value is None:
-        return "–"
-    for size, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K")):
-        if value >= size:
-            return format_html(
-                '<span class="cx-number" title="{}">${} {}</span>', f"{value:,f}", f"{value / size:.3g}", letter
-            )
-    return dollars(value)
+    """A large sum of money in short; all its digits when the pointer rests on it."""
+    if value is None or value < 1000:
+        return dollars(value)
+    return format_html('<span class="cx-number" title="{}">${}</span>', f"{value:,f}", figures.short(value))
 
 
 def dollars(value: Decimal | None) -> SafeString | str:
@@ -180,30 +188,8 @@ def dollars(value: Decimal | None) -> SafeString | str:
 
 
 def ago(at: datetime | None) -> SafeString | str:
-    """How long ago, or how long until; the time itself when the pointer rests on it."""
-    if at is None:
-        return "–"
-    seconds = (datetime.now(UTC) - at).total_seconds()
-    words = span(abs(seconds))
-    return format_html(
-        '<time class="cx-number" datetime="{}" title="{} UTC">{}</time>',
-        at.astimezone(UTC).isoformat(),
-        f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-        f"{words} ago" if seconds >= 0 else f"in {words}",
-    )
-
-
-def span(seconds: float | None) -> str:
-    """A length of time in words."""
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 172_800:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86_400:.0f} days"
+    """As everywhere; a dash for none."""
+    return figures.ago(at) if at else "–"
 
 
 def pretty(value: Any) -> SafeString:

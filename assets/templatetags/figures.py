@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from django import template
-from django.utils.html import escape
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
+
+from assets.wording import counted, distance, span
 
 register = template.Library()
 UNITS: tuple[tuple[int, str], ...] = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
@@ -48,21 +50,17 @@ def exact(value: Decimal | None) -> str:
 
 
 @register.filter
-def ago(time: datetime | None) -> str:
-    """How long ago, in the largest unit."""
+def ago(time: datetime | None) -> SafeString | str:
+    """How long ago, or how long until; the time itself when the pointer rests on it."""
     if time is None:
         return "never"
-    return span((datetime.now(UTC) - time).total_seconds()) + " ago"
+    utc = time.astimezone(UTC)
+    words = '<time datetime="{}" title="{} UTC">{}</time>'
+    return format_html(words, utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S}", distance(time))
 
 
-@register.filter
-def span(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    for size, letter in ((86400, "d"), (3600, "h"), (60, "min")):
-        if abs(seconds) >= size * 2:
-            return f"{seconds / size:.0f} {letter}"
-    return f"{seconds:.0f} s"
+register.filter("counted", counted)
+register.filter("span", span)
 
 
 @register.filter

@@ -88,6 +88,19 @@ def test_a_form_that_is_sent_as_it_is_asks_for_what_is_filled_in(client, path):
     assert formats and all(client.get(address.replace("&amp;", "&")).status_code == 200 for address in formats[:1])
 
 
+@pytest.mark.parametrize("path", ["/stats", "/health/detailed", "/data/summary"])
+def test_a_page_shows_what_is_said_of_each_source_as_a_table(client, path):
+    coins("coingecko", 3)
+    page = client.get(path, headers=BROWSER).content.decode()
+    assert re.search(r"<th>\s*source\s*</th>", page) and 'title="coinpaprika"' in page
+    assert '<dl class="facts">' in page, "and the rest in words"
+
+
+def test_a_page_counts_its_rows_as_people_do(client):
+    coins("coingecko", 1)
+    assert "1 row<" in client.get("/data", headers=BROWSER).content.decode()
+
+
 def test_an_empty_cursor_begins_a_walk_for_a_browser_too(client):
     coins("coingecko", 3)
     page = client.get("/data?cursor=&symbol=&page_size=2", headers=BROWSER).content.decode()

@@ -27,5 +27,5 @@ def write() -> int:
             out.writelines(f"{name}={password()}\n" for name in missing)
     except OSError as error:
         raise Trouble(f"{file} can't be written: {error.strerror}.") from error
-    print(f"Wrote {file} with {len(missing)} generated passwords; only you can read it.")
+    print(f"Wrote generated passwords into {file} ({', '.join(missing)}); only you can read it.")
     return 0

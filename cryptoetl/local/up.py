@@ -177,6 +177,6 @@ def _addresses(plan: Plan) -> str:
     if secret.exists():
         lines.append(f"  The admin is `admin`; the password is in {secret}")
     lines.append(
-        f"  Everything is kept in {plan.folder.path}; `{'make demo DOWN=1' if plan.demo else 'make down'}` stops it."
+        f"  Everything is kept in {plan.folder.path}; `{'make demo DOWN=1` removes' if plan.demo else 'make down` stops'} it."
     )
     return "\n".join(lines)

@@ -23,7 +23,7 @@ def verify() -> int:
         print(f"  {MARKS[good]}  {text}", flush=True)
     failed, unseen = (sum(good is wanted for good, _ in results) for wanted in (False, None))
     said = f"{failed} of {len(results)} failed." if failed else f"All {len(results) - unseen} are well."
-    print(said + (f" {unseen} were not looked at." if unseen else ""), flush=True)
+    print(said + (f" {unseen} not looked at." if unseen else ""), flush=True)
     return 1 if failed else 0
 
 
@@ -71,7 +71,7 @@ def _data(port: int) -> Result:
     rows = page.get("data")
     if answer.status != 200 or not isinstance(rows, list):
         return False, f"data: /data {_said(answer)}"
-    return (bool(rows), f"data: {len(rows)} rows on the first page of {page.get('total', 'an unknown number of')} rows")
+    return (bool(rows), f"data: rows on the first page: {len(rows)}, in all: {page.get('total', 'not known')}")
 
 
 def _docs(port: int) -> Result:

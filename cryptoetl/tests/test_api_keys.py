@@ -136,8 +136,9 @@ def test_the_command_makes_lists_and_revokes(manage):
     assert (key.name, key.scope, key.per_minute, key.expires_at.year) == ("nightly report", "operate", 600, 2100)
     listed = manage("apikey", "list")
     assert "nightly report" in listed.out and "valid" in listed.out and text not in listed.out
-    assert manage("apikey", "revoke", str(key.pk)).code == 0
+    assert manage("apikey", "revoke", str(key.pk)).out == "1 key revoked.\n"
     assert keys.find(text) is None
+    assert manage("apikey", "revoke", str(key.pk)).out == "None of these is valid any more.\n"
     assert "revoked" in manage("apikey", "list").out
 
 

@@ -19,6 +19,8 @@ SHOWN = 20_000
 
 @admin.register(BackfillPiece)
 class BackfillPieceAdmin(ReadOnlyAdmin):
+    """What `manage.py backfill` fetched of the coins' past, call by call."""
+
     list_display = ("coin", "source", "interval", "since", "until", "state_shown", "points", "received")
     list_filter = (("source", RelatedDropdownFilter), ("state", ChoicesDropdownFilter))
     list_select_related = ("source", "listing")

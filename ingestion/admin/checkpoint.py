@@ -17,6 +17,8 @@ from ingestion.models import Checkpoint
 
 @admin.register(Checkpoint)
 class CheckpointAdmin(ReadOnlyAdmin):
+    """Where the next run of each source goes on."""
+
     list_display = ("source", "goes_on", "sweep", "short_cursor", "page_link", "run_link", "moved")
     list_select_related = ("source",)
     ordering = ("source__identity_rank", "source__slug")

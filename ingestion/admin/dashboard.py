@@ -8,8 +8,9 @@ from django.conf import settings
 from django.db.models import Count
 from django.http import HttpRequest
 
-from assets.admin.reading import ago, list_address, span
+from assets.admin.reading import ago, list_address
 from assets.models import Asset, Candidate, Source
+from assets.wording import span
 from ingestion import broker
 from ingestion.admin.run import share
 from ingestion.admin.source import CIRCUITS, STATUSES

@@ -14,6 +14,7 @@ from unfold.decorators import display
 
 from assets.admin.confirming import confirmed, on_its_page
 from assets.admin.reading import ReadOnlyAdmin, ago, code, indented, label, link, rows
+from assets.wording import counted
 from ingestion.models import Drift, FieldSeen
 
 KINDS = {"added": "info", "removed": "danger", "retyped": "danger", "nullable": "warning"}
@@ -31,6 +32,8 @@ class Acknowledged(SimpleListFilter):
 
 @admin.register(Drift)
 class DriftAdmin(ReadOnlyAdmin):
+    """Fields of a source's records that are new, gone, or of another type. Acknowledge what you have looked at."""
+
     list_display = ("path", "source", "kind_shown", "detail", "run_link", "seen", "acknowledged")
     list_filter = (("source", RelatedDropdownFilter), ("kind", ChoicesDropdownFilter), Acknowledged)
     list_select_related = ("source",)
@@ -83,13 +86,15 @@ class DriftAdmin(ReadOnlyAdmin):
         if not count:
             messages.warning(request, "All of these were acknowledged before.")
             return None
-        return f"{count:,} change{'s' if count != 1 else ''} acknowledged."
+        return f"{counted(count, 'change')} acknowledged."
 
     acknowledge_here = on_its_page(acknowledge)
 
 
 @admin.register(FieldSeen)
 class FieldSeenAdmin(ReadOnlyAdmin):
+    """The fields that each source's records have had so far: what drift is measured against."""
+
     list_display = ("path", "source", "kinds", "always_shown", "first_seen")
     list_filter = (("source", RelatedDropdownFilter),)
     list_select_related = ("source",)

@@ -22,6 +22,9 @@ from ingestion.standing import standings
 
 @admin.register(Gate)
 class GateAdmin(ReadOnlyAdmin):
+    """What may pass to each source: its calls of the last minute and of the month, and its circuit, which repeated
+    failures open: then nothing passes for a while."""
+
     list_display = (
         "source",
         "circuit",

@@ -28,6 +28,8 @@ TEXT_SHOWN = 4_000
 
 @admin.register(RawPayload)
 class PageAdmin(ReadOnlyAdmin):
+    """Pages as the sources sent them, to the byte. One that failed can be read again after a fix."""
+
     list_display = (
         "number_shown",
         "source",

@@ -13,6 +13,7 @@ from unfold.decorators import display
 
 from assets.admin.confirming import confirmed, on_its_page
 from assets.admin.reading import ReadOnlyAdmin, ago, code, indented, item_link, label, link, rows
+from assets.wording import counted
 from ingestion.admin.rereading import reread_rejects
 from ingestion.admin.run import REJECT_STATES
 from ingestion.models import Reject
@@ -39,6 +40,8 @@ class FieldFilter(SimpleListFilter):
 
 @admin.register(Reject)
 class RejectAdmin(ReadOnlyAdmin):
+    """Records that can't be read. Read them again after a fix, or discard what never can be."""
+
     list_display = ("number", "source", "field", "short_reason", "start", "where", "state_shown", "first_seen")
     list_display_links = ("number", "short_reason")
     list_filter = (("source", RelatedDropdownFilter), ("state", ChoicesDropdownFilter), FieldFilter)
@@ -123,7 +126,7 @@ class RejectAdmin(ReadOnlyAdmin):
         if not (count := discard(chosen)):
             messages.warning(request, "None of these is open.")
             return None
-        return f"{count:,} rejected record{'s' if count != 1 else ''} given up."
+        return f"{counted(count, 'rejected record')} given up."
 
     read_again_here = on_its_page(read_again)
     give_up_here = on_its_page(give_up)

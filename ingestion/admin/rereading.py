@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from assets.wording import counted
 from ingestion import broker, replaying
 from ingestion.models import RawPayload, Reject
 from ingestion.requeueing import ReadAgain, pages_of, read_again
@@ -31,11 +32,12 @@ def replay(request: HttpRequest, pages: QuerySet[RawPayload], command: str) -> s
             break
     if written.pages < total:
         messages.warning(
-            request, f"{total - written.pages:,} pages are left; `python manage.py {command}` does them all."
+            request, f"{counted(total - written.pages, 'page')} left: `python manage.py {command}` does them all."
         )
     return (
-        f"{written.pages:,} of {total:,} pages replayed: {written.inserted:,} new, {written.updated:,} changed,"
-        f" {written.unchanged:,} unchanged, {written.rejected:,} rejected, {written.failed:,} unreadable."
+        f"{written.pages:,} of {counted(total, 'page')} replayed: {written.inserted:,} new,"
+        f" {written.updated:,} changed, {written.unchanged:,} unchanged,"
+        f" {written.rejected:,} rejected, {written.failed:,} unreadable."
     )
 
 
@@ -49,9 +51,9 @@ def reread_rejects(request: HttpRequest, rejects: QuerySet[Reject], command: str
         return None
     if so_far.done < so_far.pages:
         messages.warning(
-            request, f"{so_far.pages - so_far.done:,} pages are left; `python manage.py {command}` does them all."
+            request, f"{counted(so_far.pages - so_far.done, 'page')} left: `python manage.py {command}` does them all."
         )
-    return f"{so_far.done:,} pages read again: {so_far.readable:,} records can be read now and are in."
+    return f"{counted(so_far.done, 'page')} read again, and {counted(so_far.readable, 'rejected record')} in."
 
 
 def requeue_pages(request: HttpRequest, pages: QuerySet[RawPayload]) -> str | None:
@@ -66,4 +68,4 @@ def requeue_pages(request: HttpRequest, pages: QuerySet[RawPayload]) -> str | No
             send(normalize, page.pk)
     if trouble:
         messages.warning(request, f"{trouble} The pages stay in the database and are read when it is back.")
-    return f"{len(requeued):,} pages are being read again."
+    return f"{counted(len(requeued), 'failed page')} on the way to be read again."

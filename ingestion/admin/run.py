@@ -13,7 +13,8 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFil
 from unfold.decorators import display
 
 from assets.admin.confirming import confirmed, on_its_page
-from assets.admin.reading import ReadOnlyAdmin, ReadOnlyInline, ago, key_of, label, link, list_link, rows, span
+from assets.admin.reading import ReadOnlyAdmin, ReadOnlyInline, ago, key_of, label, link, list_link, rows
+from assets.wording import span
 from ingestion import runs
 from ingestion.admin.rereading import replay, requeue_pages
 from ingestion.admin.source import STATUSES
@@ -75,6 +76,8 @@ class RejectInline(ReadOnlyInline):
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
+    """A run is one attempt at all that a source has. What it fetched stays, however it ends."""
+
     list_display = (
         "number",
         "source",

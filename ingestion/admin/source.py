@@ -13,10 +13,11 @@ from django_celery_beat.models import PeriodicTask
 from unfold.decorators import display
 
 from assets.admin.confirming import confirmed, on_its_page
-from assets.admin.reading import ReadOnlyAdmin, ago, label, link, list_link, rows, span
+from assets.admin.reading import ReadOnlyAdmin, ago, label, link, list_link, rows
 from assets.matching import lock_identities
 from assets.models import Asset, Source
 from assets.pricing import reprice
+from assets.wording import span
 from ingestion.admin.starting import start
 from ingestion.models import Checkpoint
 from ingestion.registry import configured
@@ -37,6 +38,8 @@ CIRCUITS = {"closed": "success", "open": "danger", "probing": "warning"}
 
 @admin.register(Source)
 class SourceAdmin(ReadOnlyAdmin):
+    """Where the data comes from, and how each source stands. Tick some to run them now."""
+
     list_display = ("title", "health", "last_run", "fresh", "every", "next_run", "spent", "circuit", "rejects")
     ordering = ("identity_rank", "slug")
     actions = ("run_now", "run_full", "reset")

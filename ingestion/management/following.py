@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from ingestion.management.terminal import Progress, span, table
+from assets.wording import counted, span
+from ingestion.management.terminal import Progress, table
 from ingestion.models import Run
 from ingestion.runs import lasted
 
@@ -29,7 +30,7 @@ def waiting_seconds(run: Run) -> float:
 
 def doing(run: Run) -> tuple[str, str]:
     """(state, text): what the run is doing now."""
-    records = f"{run.processed:,} records" + (f", {run.rejected:,} rejected" if run.rejected else "")
+    records = counted(run.processed, "record") + (f", {run.rejected:,} rejected" if run.rejected else "")
     if run.status == Run.Status.QUEUED:
         return "queued", "queued"
     if run.status not in Run.ACTIVE:
@@ -37,7 +38,7 @@ def doing(run: Run) -> tuple[str, str]:
         return run.status, f"{run.status}, {records} in {span(lasted(run))}{why}"
     if run.fetched_at is None and run.lease_token is None and run.error and (seconds := waiting_seconds(run)):
         return f"waiting {run.strikes} {run.retries}", f"waiting {seconds:.0f} s: {run.error}"
-    begun = f"{records}, {run.pages} page{'s' if run.pages != 1 else ''}" if run.pages else "fetching"
+    begun = f"{records}, {counted(run.pages, 'page')}" if run.pages else "fetching"
     return "running", f"{begun}, {span(lasted(run))}"
 
 
@@ -79,5 +80,7 @@ def reason(run: Run) -> str:
     if run.status == Run.Status.QUEUED:
         return "No worker has taken it yet."
     if run.rejected:
-        return f"{run.rejected:,} records can't be read: see `python manage.py requeue --list {run.source.slug}`."
+        return (
+            f"{counted(run.rejected, 'record')} can't be read: see `python manage.py requeue --list {run.source.slug}`."
+        )
     return ""

@@ -6,7 +6,7 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import monotonic
 
 from django.core.management.base import OutputWrapper as Output
@@ -124,27 +124,6 @@ def width_of(output: Output) -> int | None:
     return shutil.get_terminal_size((120, 24)).columns if output.isatty() else None
 
 
-def span(length: timedelta | float | None) -> str:
-    """A length of time in words: 3.2 s, 5 min, 3 h 20 min, 2 days."""
-    if length is None:
-        return ""
-    seconds = length.total_seconds() if isinstance(length, timedelta) else length
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    return f"{hours // 24} days"
-
-
 def moment(at: datetime | None) -> str:
     """A time as people read it, UTC."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else ""
-
-
-def ago(at: datetime | None) -> str:
-    """How long ago, "never" for None."""
-    return f"{span(datetime.now(UTC) - at)} ago" if at else "never"

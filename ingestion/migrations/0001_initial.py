@@ -199,6 +199,8 @@ class Migration(migrations.Migration):
                 ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='fields_seen', to='assets.source')),
             ],
             options={
+                'verbose_name': 'field',
+                'verbose_name_plural': 'fields seen',
                 'ordering': ('source', 'path'),
                 'constraints': [models.UniqueConstraint(fields=('source', 'path'), name='field_seen_once')],
             },

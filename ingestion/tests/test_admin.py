@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from assets.admin.reading import ReadOnlyAdmin
 from assets.models import Asset, Listing, Quote, Source
 from cryptoetl.demo import ProviderServer, bundled_coins
 from ingestion.models import Checkpoint, Drift, FieldSeen, Gate, RawPayload, Reject, Run
@@ -62,6 +63,13 @@ def test_every_page_of_the_admin_opens(loaded):
         if row is not None:
             loaded.page_of(row)
     loaded.open(reverse("admin:index"))
+
+
+def test_every_list_of_ours_begins_by_saying_what_is_in_it(browser):
+    for model, admin in site._registry.items():
+        if isinstance(admin, ReadOnlyAdmin):
+            assert "__doc__" in vars(type(admin)) and admin.lead, model
+            assert admin.lead in browser.list_of(model).replace("&quot;", '"').replace("&#x27;", "'"), model
 
 
 def test_every_page_opens_while_there_is_nothing_to_show(browser):
@@ -275,14 +283,14 @@ def test_replay_writes_again_what_is_missing(loaded):
     count = Quote.objects.filter(source=run.source).count()
     Quote.objects.filter(source=run.source).delete()
     said = loaded.act("replay_pages", [run])
-    assert said == [f"1 of 1 pages replayed: {count} new, 0 changed, 0 unchanged, 0 rejected, 0 unreadable."]
+    assert said == [f"1 of 1 page replayed: {count} new, 0 changed, 0 unchanged, 0 rejected, 0 unreadable."]
     assert Quote.objects.filter(source=run.source).count() == count
 
 
 def test_a_failed_page_is_requeued(loaded):
     page = RawPayload.objects.get(source__slug="coinpaprika")
     RawPayload.objects.filter(pk=page.pk).update(state="failed", error="x", attempts=3)
-    assert loaded.act("requeue_failed", [page]) == ["1 pages are being read again."]
+    assert loaded.act("requeue_failed", [page]) == ["1 failed page on the way to be read again."]
     page.refresh_from_db()
     assert (page.state, page.attempts) == ("stored", 0)
     assert loaded.act("requeue_failed", [page]) == ["None of these has failed."]
@@ -290,7 +298,7 @@ def test_a_failed_page_is_requeued(loaded):
 
 def test_rejects_are_read_again_or_given_up(loaded):
     rejects = list(Reject.objects.order_by("pk"))
-    assert loaded.act("read_again", rejects) == ["1 pages read again: 0 records can be read now and are in."]
+    assert loaded.act("read_again", rejects) == ["1 page read again, and 0 rejected records in."]
     assert loaded.act("give_up", rejects[:1]) == ["1 rejected record given up."]
     assert loaded.act("give_up", rejects[:1]) == ["None of these is open."]
     assert list(Reject.objects.order_by("pk").values_list("state", flat=True)) == ["discarded", "open"]

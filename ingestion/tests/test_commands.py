@@ -273,7 +273,7 @@ def test_requeue_lists_by_reason(manage, spoilt):
 
 def test_requeue_reads_again_and_keeps_what_still_cannot_be_read(manage, spoilt):
     ran = manage("requeue", "csv")
-    assert (ran.code, ran.last_line) == (1, "0 of 2 rejected records can be read now and are in.")
+    assert (ran.code, ran.last_line) == (1, "0 of 2 rejected records in now.")
     assert Reject.objects.filter(state="open").count() == 2
 
 
@@ -285,7 +285,7 @@ def test_requeue_after_a_fix_brings_the_record_in(manage, spoilt, monkeypatch):
 
     monkeypatch.setitem(modules.BY_SLUG, "csv", replace(source, parse=mended))
     ran = manage("requeue", "--reject", str(spoilt.pk))
-    assert (ran.code, ran.last_line) == (0, "1 of 1 rejected records can be read now and are in.")
+    assert (ran.code, ran.last_line) == (0, "1 of 1 rejected record in now.")
     spoilt.refresh_from_db()
     assert (spoilt.state, spoilt.closed_at is not None) == ("resolved", True)
     assert Quote.objects.get(listing__symbol="BAD").price_usd == 5
@@ -294,7 +294,7 @@ def test_requeue_after_a_fix_brings_the_record_in(manage, spoilt, monkeypatch):
 
 def test_requeue_discards_all_of_one_error(manage, spoilt):
     ran = manage("requeue", "--reason", "is negative", "--discard")
-    assert ran.out == "Gave up 1 rejected records; they are kept with their reasons.\n"
+    assert ran.out == "Gave up 1 rejected record; what is given up is kept with its reason.\n"
     spoilt.refresh_from_db()
     assert spoilt.state == "discarded"
     assert Reject.objects.filter(state="open").count() == 1
@@ -329,7 +329,7 @@ def test_requeue_says_which_page_still_cannot_be_read(manage, provider):
 
 def test_resolve_puts_back_what_today_s_rule_puts_elsewhere(manage, provider):
     manage("ingest", "coingecko", "coinpaprika", "--inline")
-    assert "0 listings move" in manage("resolve", "--dry-run").out
+    assert "0 moves" in manage("resolve", "--dry-run").out
     before = final_tables()
     bitcoin = Listing.objects.get(source_asset_id="btc-bitcoin")
     wrong = Asset.objects.get(slug="ethereum")
@@ -338,12 +338,12 @@ def test_resolve_puts_back_what_today_s_rule_puts_elsewhere(manage, provider):
     Quote.objects.filter(pk=bitcoin.pk).update(asset=wrong)
 
     dry = manage("resolve", "--dry-run").out
-    assert "1 listings move" in dry and "coinpaprika:btc-bitcoin" in dry and dry.startswith("Nothing is written")
+    assert "1 move;" in dry and "coinpaprika:btc-bitcoin" in dry and dry.startswith("Nothing is written")
     assert Listing.objects.get(pk=bitcoin.pk).asset == wrong
-    assert "1 listings move" in manage("resolve").out
+    assert "1 move;" in manage("resolve").out
     assert final_tables() == before
     assert Asset.objects.get(slug="bitcoin").quotes_count == 2
-    assert "0 listings move" in manage("resolve").out
+    assert "0 moves" in manage("resolve").out
 
 
 def test_resolve_gives_every_listing_the_keys_of_today_s_rule(manage, provider):

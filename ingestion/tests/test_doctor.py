@@ -42,7 +42,7 @@ def test_a_refused_key_is_said_in_plain_words(manage, provider, alive):
     ran = manage("doctor")
     assert ran.code == 1
     assert "this is a Pro key at the public address: set COINGECKO_PLAN=pro" in findings(ran.out)["coingecko"]
-    assert ran.last_line == "1 of these need a hand."
+    assert ran.last_line == "1 of these needs a hand."
 
 
 def test_an_answer_without_data_is_no_good_one(manage, provider, alive):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management.base import OutputWrapper
 
 from ingestion.management import terminal
-from ingestion.management.terminal import Progress, bar, span, table
+from ingestion.management.terminal import Progress, bar, table
 
 
 class Terminal(StringIO):
@@ -71,22 +70,6 @@ def test_without_a_terminal_long_work_is_heard_of_now_and_then(monkeypatch):
 def test_a_bar_never_overflows(share, percent):
     assert len(bar(share)) == len(bar(None))
     assert bar(share).endswith(percent)
-
-
-@pytest.mark.parametrize(
-    ("length", "words"),
-    [
-        (0.04, "0.0 s"),
-        (9.96, "10.0 s"),
-        (59, "59 s"),
-        (90, "2 min"),
-        (timedelta(hours=3, minutes=20), "3 h 20 min"),
-        (timedelta(days=9), "9 days"),
-        (None, ""),
-    ],
-)
-def test_a_length_of_time_in_words(length, words):
-    assert span(length) == words
 
 
 def test_a_table_is_a_line_a_row_and_wraps_on_a_terminal_alone():

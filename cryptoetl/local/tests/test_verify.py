@@ -104,7 +104,7 @@ def test_a_copy_that_asks_for_keys_is_well(copy: Callable[..., None], capsys: py
     copy({"/stats": (401, {}), "/data": (401, {})})
     assert verify() == 0
     said = capsys.readouterr().out
-    assert said.count("not looked at, as it takes an API key") == 2 and "2 were not looked at." in said
+    assert said.count("not looked at, as it takes an API key") == 2 and "2 not looked at." in said
 
 
 def test_a_copy_that_does_not_run_fails_in_every_line(

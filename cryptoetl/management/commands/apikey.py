@@ -10,6 +10,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError
 
+from assets.wording import counted
 from cryptoetl import keys
 from cryptoetl.models import ApiKey
 from ingestion.management.sentences import SentenceCommand, time_to_come, whole
@@ -82,4 +83,5 @@ class Command(SentenceCommand):
         if missing:
             raise CommandError(f"There is no key {min(missing)}; `manage.py apikey list` shows those there are.")
         ended = keys.revoke(ApiKey.objects.filter(pk__in=numbers))
-        self.stdout.write(f"{ended} of {len(set(numbers))} revoked; the others were not valid any more.")
+        others = " The others were not valid any more." if ended < len(set(numbers)) else ""
+        self.stdout.write(f"{counted(ended, 'key')} revoked.{others}" if ended else "None of these is valid any more.")

@@ -15,6 +15,7 @@ from django.core.management import CommandError
 
 from assets.clock import database_clock
 from assets.models import Source
+from assets.wording import counted, span
 from ingestion import backfilling
 from ingestion.alone import alone
 from ingestion.backfilling import Forbidden, Plan
@@ -22,7 +23,7 @@ from ingestion.errors import BudgetSpent, Unavailable
 from ingestion.gate import Throttled, first_of_next_month
 from ingestion.http import SourceHttp
 from ingestion.management.sentences import SentenceCommand, source_argument, source_named, whole
-from ingestion.management.terminal import Progress, span
+from ingestion.management.terminal import Progress
 from ingestion.registry import Configured, configured
 from ingestion.source import Past
 from ingestion.tasks import backoff
@@ -115,7 +116,7 @@ class Command(SentenceCommand):
         total, why = len(plan.pieces), ""
 
         def show(more: str = "") -> None:
-            text = f"{made:,} of {total:,} calls, {written:,} points{f', {more}' if more else ''}"
+            text = f"{made:,} of {counted(total, 'call')}, {counted(written, 'point')}{f', {more}' if more else ''}"
             progress.row(source.title, text, made / total, more)
 
         try:
@@ -132,7 +133,7 @@ class Command(SentenceCommand):
             why = str(stopped)
         except KeyboardInterrupt:
             why = "Interrupted"
-        self.stdout.write(f"{made:,} of {total:,} pieces fetched, {written:,} new points.")
+        self.stdout.write(f"{made:,} of {counted(total, 'piece')} fetched, {counted(written, 'new point')}.")
         if unread:
             self.stdout.write(f"{unread:,} of them can't be used: the admin's page Backfill pieces says why.")
         if why:
@@ -168,15 +169,18 @@ def preview(source: Source, config: Configured, plan: Plan) -> str:
     lasts = (
         "less than a minute" if calls <= a_minute else f"at {a_minute:,} calls a minute {span(calls * 60 / a_minute)}"
     )
-    coins = f"{plan.coins:,} coin{'s' * (plan.coins != 1)}"
     lines = [
-        f"{source.title}, {config.options.plan} plan: the past of {coins}, a point {backfilling.WORDS[plan.interval]},"
-        f" from {plan.begin:%Y-%m-%d %H:%M} to {plan.end:%Y-%m-%d %H:%M} UTC ({(plan.end - plan.begin).days:,} days).",
-        f"{calls:,} call{'s' * (calls != 1)}, about {plan.points:,} points; {lasts}.",
+        f"{source.title}, {config.options.plan} plan: the past of {counted(plan.coins, 'coin')},"
+        f" a point {backfilling.WORDS[plan.interval]},"
+        f" from {plan.begin:%Y-%m-%d %H:%M} to {plan.end:%Y-%m-%d %H:%M} UTC"
+        f" ({counted((plan.end - plan.begin).days, 'day')}).",
+        f"{counted(calls, 'call')}, about {counted(plan.points, 'point')}; {lasts}.",
     ]
     if plan.spare is not None:
-        lines.append(f"This month has {plan.spare:,} calls to spare: the others are used, or needed for its sweeps.")
+        lines.append(
+            f"This month has {counted(plan.spare, 'call')} to spare: the others are used, or needed for its sweeps."
+        )
         if plan.spare < calls:
             again = first_of_next_month(plan.end)
-            lines.append(f"So {calls - plan.spare:,} calls are left for the same command after {again:%Y-%m-%d}.")
+            lines.append(f"Left for the same command after {again:%Y-%m-%d}: {counted(calls - plan.spare, 'call')}.")
     return "\n".join(lines)

@@ -27,5 +27,5 @@ class Command(SentenceCommand):
             self.stdout.write(f"{style[finding.level](f'{finding.level:4}')}  {finding.what}: {finding.says}")
             self.stdout.flush()
         if failed:
-            self.stdout.write(f"{failed} of these need a hand.")
+            self.stdout.write(f"{failed} of these {'needs' if failed == 1 else 'need'} a hand.")
             sys.exit(1)

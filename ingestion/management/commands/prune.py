@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
+from assets.wording import counted
 from ingestion import retention
 from ingestion.management.sentences import SentenceCommand
 
@@ -24,12 +25,14 @@ class Command(SentenceCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         gone = retention.prune(dry_run=options["dry_run"])
         verb = "Would remove" if options["dry_run"] else "Removed"
-        bodies = "" if options["dry_run"] else f" ({gone.bodies:,} bodies that no page has any more)"
-        self.stdout.write(f"{verb} {gone.pages:,} pages older than {settings.RAW_RETENTION_DAYS} days{bodies}.")
+        bodies = "" if options["dry_run"] else f" (bodies that no page has any more: {gone.bodies:,})"
+        self.stdout.write(
+            f"{verb} {counted(gone.pages, 'page')} older than {counted(settings.RAW_RETENTION_DAYS, 'day')}{bodies}."
+        )
         named = f": {months(gone.partitions)}" if gone.partitions else ""
         self.stdout.write(
-            f"{verb} price points of {len(gone.partitions)} months older than {settings.HISTORY_RETENTION_DAYS} days"
-            f"{named}."
+            f"{verb} price points of {counted(len(gone.partitions), 'month')} older than"
+            f" {counted(settings.HISTORY_RETENTION_DAYS, 'day')}{named}."
         )
         if gone.in_use:
             self.stdout.write(

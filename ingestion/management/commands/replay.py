@@ -14,6 +14,7 @@ from django.core.management import CommandError
 
 from assets import candles
 from assets.models import Source
+from assets.wording import counted
 from ingestion import backfilling, replaying
 from ingestion.management.sentences import (
     SentenceCommand,
@@ -58,7 +59,7 @@ class Command(SentenceCommand):
         ordered = pages.select_related("source", "body").order_by("pk").iterator(chunk_size=20)
         with Progress(self.stderr) as progress:
             for done in replaying.replay(ordered, dry_run=options["dry_run"]):
-                progress.row(source.title, f"{done.pages:,} of {total:,} pages", done.pages / max(total, 1))
+                progress.row(source.title, f"{done.pages:,} of {counted(total, 'page')}", done.pages / max(total, 1))
             pieces = 0 if options["run"] or options["dry_run"] else reread(source, since, progress)
         candles.catch_up()
         self.stdout.write(summary(done, options["dry_run"], pieces))
@@ -71,7 +72,7 @@ def reread(source: Source, since: datetime | None, progress: Progress) -> int:
         return 0
     for done, piece in enumerate(backfilling.kept(source, since), 1):
         backfilling.read(piece, past)
-        progress.row("Backfill", f"{done:,} pieces")
+        progress.row("Backfill", counted(done, "piece"))
     return done
 
 
@@ -83,6 +84,6 @@ def summary(done: replaying.Replayed, dry_run: bool, pieces: int) -> str:
     counts = (
         f"{done.inserted:,} new, {done.updated:,} changed, {done.unchanged:,} unchanged, {done.rejected:,} rejected"
     )
-    again = f"; {pieces:,} pieces of a backfill read again" if pieces else ""
-    unread = f"; {done.failed:,} pages can't be read as a whole" if done.failed else ""
-    return f"{would}{done.pages:,} page{'s' if done.pages != 1 else ''}: {counts}{unread}{again}."
+    again = f"; {counted(pieces, 'piece')} of a backfill read again" if pieces else ""
+    unread = f"; {counted(done.failed, 'page')} can't be read as a whole" if done.failed else ""
+    return f"{would}{counted(done.pages, 'page')}: {counts}{unread}{again}."

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management import CommandError
 from django.db.models import Count, Max, Min, QuerySet
 
+from assets.wording import counted
 from ingestion import normalizing, replaying
 from ingestion.management.sentences import SentenceCommand, source_argument, source_named, whole
 from ingestion.management.terminal import Progress, moment, table, width_of
@@ -48,13 +49,13 @@ class Command(SentenceCommand):
         elif options["discard"]:
             gone = discard(rejects)
             self.stdout.write(
-                f"Gave up {gone:,} rejected records; they are kept with their reasons."
+                f"Gave up {counted(gone, 'rejected record')}; what is given up is kept with its reason."
                 if gone
                 else "No rejected record is open there: nothing was given up."
             )
             if failed:
                 self.stdout.write(
-                    f"{len(failed):,} failed pages are left as they are: a page is only kept or read again."
+                    f"{counted(len(failed), 'failed page')} left alone: a page is only kept or read again."
                 )
         else:
             self.read(rejects, failed)
@@ -92,7 +93,7 @@ class Command(SentenceCommand):
         with Progress(self.stderr) as progress:
             ids = list(rejects.values_list("pk", flat=True))
             for so_far in read_again(pages_of(Reject.objects.filter(pk__in=ids))):
-                text = f"{so_far.done:,} of {so_far.pages:,} pages, {so_far.readable:,} records can be read now"
+                text = f"{so_far.done:,} of {counted(so_far.pages, 'page')}, {counted(so_far.readable, 'record')} in"
                 progress.row("rejected records", text, so_far.done / so_far.pages)
             for number, page in enumerate(failed, 1):
                 replaying.requeue(page)
@@ -101,10 +102,11 @@ class Command(SentenceCommand):
         if chosen:
             left = Reject.objects.filter(pk__in=ids, state=Reject.State.OPEN).count()
             still += left
-            self.stdout.write(f"{chosen - left:,} of {chosen:,} rejected records can be read now and are in.")
+            self.stdout.write(f"{chosen - left:,} of {counted(chosen, 'rejected record')} in now.")
         for page in RawPayload.objects.filter(pk__in=[page.pk for page in failed]).order_by("pk"):
             if page.state == RawPayload.State.NORMALIZED:
-                self.stdout.write(f"Page {page.pk} is in: {page.inserted + page.updated + page.unchanged:,} records.")
+                records = page.inserted + page.updated + page.unchanged
+                self.stdout.write(f"Page {page.pk} is in: {counted(records, 'record')}.")
             else:
                 still += 1
                 self.stdout.write(f"Page {page.pk} still can't be read: {page.error}")
@@ -126,7 +128,7 @@ class Command(SentenceCommand):
             headers = ("source", "open", "one of them", "first seen (UTC)", "field", "reason")
             self.stdout.write(table(headers, rows, frozenset({1, 2}), width_of(self.stdout)))
             if (kinds := groups.count()) > LISTED:
-                self.stdout.write(f"... and {kinds - LISTED:,} more reasons.")
+                self.stdout.write(f"... and {counted(kinds - LISTED, 'more reason')}.")
         if failed:
             self.stdout.write(
                 ("\n" if rows else "")

@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from assets.resolving import Resolved, resolve_all
+from assets.wording import counted
 from ingestion.management.sentences import SentenceCommand
 from ingestion.management.terminal import table, width_of
 
@@ -47,9 +48,9 @@ def summary(found: Resolved, dry_run: bool) -> str:
     """What changes, in a sentence."""
     would = "Nothing is written: " if dry_run else ""
     return (
-        f"{would}{found.listings:,} listings, {found.assets_before:,} assets before and {found.assets_after:,} after;"
-        f" {len(found.moves):,} listings move; {found.candidates_before:,} pairs were in doubt,"
-        f" {found.candidates_after:,} are now."
+        f"{would}{counted(found.listings, 'listing')}, {counted(len(found.moves), 'move')};"
+        f" {counted(found.assets_before, 'asset')} before and {found.assets_after:,} after;"
+        f" {counted(found.candidates_before, 'pair')} in doubt before and {found.candidates_after:,} after."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management import CommandError
 
+from assets.wording import counted
 from ingestion.comparison import FIGURES, OnlyIn, compare, figure
 from ingestion.management.sentences import SentenceCommand, run_numbered, source_named, whole
 from ingestion.management.terminal import moment, table, width_of
@@ -140,4 +141,4 @@ def difference(a: object, b: object, by: float | None) -> str:
 def listings(only: OnlyIn) -> str:
     """How many, and some of them by name."""
     more = f" and {only.count - len(only.some):,} more" if only.count > len(only.some) else ""
-    return f"{only.count:,} listings" + (f": {', '.join(only.some)}{more}" if only.some else "")
+    return counted(only.count, "listing") + (f": {', '.join(only.some)}{more}" if only.some else "")

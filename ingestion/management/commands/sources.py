@@ -9,10 +9,11 @@ from typing import Any
 from django.db.models import Max, Q
 
 from assets.models import Source
+from assets.wording import distance, span
 from ingestion.budget import budget
 from ingestion.errors import SourceError
 from ingestion.management.sentences import SentenceCommand, sources_named
-from ingestion.management.terminal import ago, span, table, width_of
+from ingestion.management.terminal import table, width_of
 from ingestion.models import Run
 from ingestion.probing import probe
 from ingestion.registry import Configured, configured
@@ -48,7 +49,7 @@ class Command(SentenceCommand):
                         config.options.plan or "-",
                         span(row.interval_seconds),
                         config.limits.per_minute if config.source.network else "-",
-                        ago(done.get(row.pk)),
+                        distance(done[row.pk]) if row.pk in done else "never",
                         str(budget(row)) if config.source.network else "-",
                         origin(config),
                     )
