@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from rest_framework import renderers
 
 #: Rows and columns that the HTML page shows as a table; the JSON beside it has everything.
-TABLE_COLUMNS = 16
+TABLE_COLUMNS = 40
 #: What is said about an answer, not in it.
 ENVELOPE = {
     *("request_id", "api_latency_ms", "error", "demo", "ambiguous"),
@@ -169,6 +169,7 @@ def tables(said: Mapping[str, Any], view: Any, request: Any) -> list[dict[str, A
 
 def table(rows: list[dict[str, Any]], view: Any, request: Any) -> dict[str, Any]:
     """The rows as cells, the headings of a list with the way to order by them."""
+    rows = [dict(flat(row)) for row in rows]
     names = [name for name in rows[0] if all(cell(row.get(name)) is not None for row in rows)][:TABLE_COLUMNS]
     orderings = next((p.choices for p in getattr(view, "parameters", ()) if p.name == "ordering"), ())
     now = request.query_params.get("ordering", "")
@@ -196,21 +197,26 @@ def table(rows: list[dict[str, Any]], view: Any, request: Any) -> dict[str, Any]
 
 def facts(said: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What it says beside its rows, one line each; what is nested deeper is in the JSON."""
-    found = []
+    return [
+        {"name": name, "text": text, "href": leads_to(name, value)}
+        for name, value in flat(said)
+        if name != "data" and (text := cell(value)) is not None
+    ]
+
+
+def flat(said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and values, those of one level below as well, where they say more."""
     for name, value in said.items():
-        parts = value.items() if isinstance(value, dict) else [("", value)]
-        for part, inner in parts:
-            if name != "data" and (text := cell(inner)) is not None:
-                shown = f"{name}.{part}" if part else name
-                found.append({"name": shown, "text": text, "href": leads_to(part or name, inner)})
-    return found
+        if isinstance(value, dict):
+            yield from ((f"{name}.{part}", inner) for part, inner in value.items() if part not in said)
+        else:
+            yield name, value
 
 
 def leads_to(name: str, value: Any) -> str:
     """The address of what a field names; "" when it names nothing."""
-    if value is None or name not in ADDRESSES:
-        return ""
-    return ADDRESSES[name] + quote(str(value), safe=":")
+    where = ADDRESSES.get(name.rpartition(".")[2])
+    return "" if value is None or where is None else where + quote(str(value), safe=":")
 
 
 def cell(value: Any) -> str | None:

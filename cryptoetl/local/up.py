@@ -176,7 +176,6 @@ def _addresses(plan: Plan) -> str:
     secret = plan.folder.path / "admin-password"
     if secret.exists():
         lines.append(f"  The admin is `admin`; the password is in {secret}")
-    lines.append(
-        f"  Everything is kept in {plan.folder.path}; `{'make demo DOWN=1` removes' if plan.demo else 'make down` stops'} it."
-    )
+    stops = "`make demo DOWN=1` stops and removes it" if plan.demo else "`make down` stops it"
+    lines.append(f"  Everything is kept in {plan.folder.path}; {stops}.")
     return "\n".join(lines)
