@@ -16,8 +16,10 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from assets.admin.reading import Explained, ReadOnlyAdmin, ago
+from assets.wording import span
 from cryptoetl.key_admin import ApiKeyAdmin as ApiKeyAdmin
 
+admin.site.empty_value_display = "–"
 for model in (User, Group, PeriodicTask, ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule):
     admin.site.unregister(model)
 
@@ -56,7 +58,7 @@ class PeriodicTaskAdmin(Explained, beat.PeriodicTaskAdmin, ModelAdmin):
 
     @display(description="how often")
     def how_often(self, task: PeriodicTask) -> str:
-        return str(task.schedule_str if hasattr(task, "schedule_str") else task.scheduler)
+        return f"every {span(task.schedule.run_every)}" if task.interval else str(task.scheduler)
 
     @display(description="last sent", ordering="last_run_at")
     def last_sent(self, task: PeriodicTask) -> object:

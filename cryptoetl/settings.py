@@ -413,9 +413,7 @@ UNFOLD = {
     "SIDEBAR": {"navigation": "ingestion.admin.menu.navigation"},
 }
 LOGIN_REDIRECT_URL = "/admin/"
-# As everywhere else here: 2026-11-21 08:15:00, UTC.
-DATETIME_FORMAT = "Y-m-d H:i:s"
-DATE_FORMAT = "Y-m-d"
+FORMAT_MODULE_PATH = "cryptoetl.formats"
 
 # ----------------------------------------------------------------------------------------------------------- Celery
 

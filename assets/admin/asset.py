@@ -22,6 +22,7 @@ from assets.admin.reading import (
     label,
     large,
     link,
+    method,
     percent,
     rows,
 )
@@ -69,7 +70,7 @@ class AssetAdmin(ReadOnlyAdmin):
 
     @display(description="spread", ordering="spread_bps")
     def spread(self, asset: Asset) -> Any:
-        return "–" if asset.spread_bps is None else f"{asset.spread_bps:,.1f} bp"
+        return "–" if asset.spread_bps is None or len(asset.sources_used) < 2 else f"{asset.spread_bps:,.1f} bp"
 
     @display(description="market cap", ordering="market_cap")
     def cap(self, asset: Asset) -> Any:
@@ -121,7 +122,7 @@ class AssetAdmin(ReadOnlyAdmin):
                 ("change 24 h", figure(asset.percent_change_24h, " %")),
                 ("sources used", ", ".join(asset.sources_used) or "–"),
                 ("oldest quote used", ago(asset.observed_at)),
-                ("due again", ago(asset.fresh_until)),
+                ("goes stale", ago(asset.fresh_until)),
             ]
         )
 
@@ -170,4 +171,4 @@ class AssetAdmin(ReadOnlyAdmin):
 
 def why(listing: Any) -> Any:
     """The evidence that put a listing where it is."""
-    return f"{listing.method or '–'} ({listing.confidence:.2f})"
+    return f"{method(listing)} ({listing.confidence:.2f})"

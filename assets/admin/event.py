@@ -37,7 +37,7 @@ class EventAdmin(ReadOnlyAdmin):
 
     @display(description="event", ordering="kind")
     def what(self, event: Event) -> Any:
-        return label(event.get_kind_display(), KINDS.get(event.kind, ""))
+        return label(event.get_kind_display().lower(), KINDS.get(event.kind, ""))
 
     @display(description="listing")
     def listing_link(self, event: Event) -> Any:

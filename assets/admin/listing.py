@@ -12,7 +12,7 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from assets.admin.confirming import NOT_FOLLOWED, confirmed
-from assets.admin.reading import ReadOnlyAdmin, ago, bullets, dollars, grid, item_link, label, link, rows
+from assets.admin.reading import ReadOnlyAdmin, ago, bullets, dollars, grid, item_link, label, link, method, rows
 from assets.models import Candidate, Decision, Event, Listing
 from assets.resolving import are_one, decide
 
@@ -41,7 +41,7 @@ class Presence(SimpleListFilter):
 class ListingAdmin(ReadOnlyAdmin):
     """A listing is one source's entry for a coin. Tick several to say that they are one coin, or different ones."""
 
-    list_display = ("key", "symbol", "name", "asset_link", "price", "method", "sure", "presence")
+    list_display = ("key", "symbol", "name", "asset_link", "price", "because", "sure", "presence")
     list_filter = (("source", RelatedDropdownFilter), Presence)
     list_select_related = ("source", "asset", "quote")
     search_fields = ("symbol", "name", "=source_asset_id")
@@ -68,6 +68,10 @@ class ListingAdmin(ReadOnlyAdmin):
     @display(description="price")
     def price(self, listing: Listing) -> Any:
         return dollars(listing.quote.price_usd) if hasattr(listing, "quote") else "–"
+
+    @display(description="method", ordering="method")
+    def because(self, listing: Listing) -> str:
+        return method(listing)
 
     @display(description="confidence", ordering="confidence")
     def sure(self, listing: Listing) -> Any:
@@ -145,7 +149,7 @@ class ListingAdmin(ReadOnlyAdmin):
         return rows(
             [
                 ("asset", self.asset_link(listing)),
-                ("method", listing.method or "–"),
+                ("method", method(listing)),
                 ("confidence", self.sure(listing)),
                 ("reasons", bullets(listing.reasons)),
             ]
@@ -167,7 +171,7 @@ class ListingAdmin(ReadOnlyAdmin):
                     other.symbol,
                     other.name,
                     self.price(other),
-                    other.method,
+                    method(other),
                     self.sure(other),
                     "; ".join(other.reasons),
                 ]

@@ -32,6 +32,8 @@ DIGITS = 8
 class CappedPaginator(Paginator):
     """Pages of a list that may be huge: it counts to COUNTED and no further."""
 
+    template_name = "admin/cryptoetl/pages.html"
+
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
@@ -39,6 +41,10 @@ class CappedPaginator(Paginator):
             return len(rows)
         count: int = rows.order_by()[: COUNTED + 1].count()
         return count
+
+    @property
+    def said(self) -> str:
+        return f"{self.count:,}" if self.count <= COUNTED else f"more than {COUNTED:,}"
 
 
 def key_of(admin: Any, object_id: str) -> Any:
@@ -62,7 +68,7 @@ class Explained:
 
     @property
     def lead(self) -> str:
-        return getdoc(type(self)) or ""
+        return " ".join((getdoc(type(self)) or "").split())
 
 
 class ReadOnlyAdmin(Explained, ModelAdmin):
@@ -83,6 +89,13 @@ class ReadOnlyAdmin(Explained, ModelAdmin):
         if object_id is not None and key_of(self, object_id) is None:
             return no_such_row(self, request, object_id)
         return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The list as Django makes it; one that nothing narrows down offers no way back to all."""
+        changelist = super().get_changelist_instance(request)
+        if not changelist.query and not changelist.get_filters_params():
+            changelist.full_result_count = changelist.result_count
+        return changelist
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -144,7 +157,7 @@ def item_link(page_id: int | None, position: int, text: object = "") -> SafeStri
     where = reverse(
         "admin:ingestion_rawpayload_items", args=[page_id], query={"at": position}, fragment=f"item-{position}"
     )
-    return format_html('<a class="cx-link" href="{}">{}</a>', where, shown)
+    return format_html('<a class="cx-link cx-whole" href="{}">{}</a>', where, shown)
 
 
 def label(text: object, kind: str = "") -> SafeString:
@@ -168,11 +181,16 @@ def figure(value: Decimal | int | None, unit: str = "") -> SafeString | str:
     return format_html('<span class="cx-number" title="{}">{}{}</span>', exact, shown, unit)
 
 
+def method(listing: Any) -> str:
+    """By what evidence a listing is in its asset."""
+    return "it names the asset" if listing.method == "anchor" else listing.method or "–"
+
+
 def percent(value: Decimal | None) -> SafeString | str:
     """To two decimals; all of them when the pointer rests on it."""
     if value is None:
         return "–"
-    return format_html('<span class="cx-number" title="{}">{} %</span>', f"{value:f}", f"{value:+,.2f}")
+    return format_html('<span class="cx-number" title="{}">{} %</span>', f"{value:f}", f"{value:+z,.2f}")
 
 
 def large(value: Decimal | None) -> SafeString | str:

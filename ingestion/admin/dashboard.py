@@ -12,7 +12,7 @@ from assets.admin.reading import ago, list_address
 from assets.models import Asset, Candidate, Source
 from assets.wording import span
 from ingestion import broker
-from ingestion.admin.run import share
+from ingestion.admin.run import progress
 from ingestion.admin.source import CIRCUITS, STATUSES
 from ingestion.models import Drift, Pulse, RawPayload, Reject, Run
 from ingestion.reach import crew
@@ -70,7 +70,7 @@ def line(run: Run) -> dict[str, Any]:
     return {
         "run": run,
         "kind": STATUSES.get(run.status, "plain"),
-        "share": share(run),
+        "progress": progress(run),
         "began": ago(run.started_at),
         "took": span(lasted(run)) if run.started_at else "–",
     }

@@ -46,7 +46,7 @@ class DriftAdmin(ReadOnlyAdmin):
 
     @display(description="change", ordering="kind")
     def kind_shown(self, drift: Drift) -> Any:
-        return label(drift.get_kind_display(), KINDS.get(drift.kind, ""))
+        return label(drift.get_kind_display().lower(), KINDS.get(drift.kind, ""))
 
     @display(description="first in")
     def run_link(self, drift: Drift) -> Any:

@@ -89,4 +89,4 @@ def waiting(rows: QuerySet[Any]) -> str:
 
 def environment(request: HttpRequest) -> list[str] | None:
     """The word at the top of every page."""
-    return ["demo: invented prices", "warning"] if settings.DEMO else None
+    return ["demo", "warning"] if settings.DEMO else None

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter, RelatedDropdownFilter
 from unfold.decorators import display
@@ -83,7 +84,6 @@ class RunAdmin(ReadOnlyAdmin):
         "source",
         "state",
         "progress",
-        "trigger",
         "began",
         "took",
         "processed",
@@ -147,11 +147,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @display(description="progress")
     def progress(self, run: Run) -> Any:
-        """How far it got, or why it got no further."""
-        if run.error:
-            return format_html('<span title="{}">{}</span>', run.error, Truncator(run.error).chars(60))
-        percent = share(run)
-        return format_html('<progress class="cx-bar" max="100" value="{}"></progress>', percent)
+        return progress(run)
 
     @display(description="started", ordering="started_at")
     def began(self, run: Run) -> Any:
@@ -194,7 +190,7 @@ class RunAdmin(ReadOnlyAdmin):
     def course(self, run: Run) -> Any:
         return rows(
             [
-                ("trigger", run.get_trigger_display() + (", from the beginning" if run.full else "")),
+                ("trigger", run.trigger + (", from the beginning" if run.full else "")),
                 ("sweep", run.sweep or "–"),
                 ("queued", ago(run.queued_at)),
                 ("started", ago(run.started_at)),
@@ -240,6 +236,13 @@ class RunAdmin(ReadOnlyAdmin):
     resume_here = on_its_page(resume)
     replay_here = on_its_page(replay_pages)
     requeue_here = on_its_page(requeue_failed)
+
+
+def progress(run: Run) -> SafeString:
+    """How far it got, or why it got no further."""
+    if run.error:
+        return format_html('<span class="cx-reason" title="{}">{}</span>', run.error, Truncator(run.error).chars(120))
+    return format_html('<progress class="cx-bar" max="100" value="{}" aria-label="progress"></progress>', share(run))
 
 
 def share(run: Run) -> int:
