@@ -6,12 +6,16 @@ A caller's mistake is 400 with the name of the parameter; a database that is awa
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import DisallowedHost, PermissionDenied, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -99,25 +103,40 @@ def unserved(request: Any, error: Exception) -> Response:
     )
 
 
-# Django's own handlers, for what fails before a view is found (a Host that isn't ours) or outside of the API.
+# Django's own handlers: for what fails before a view is found (a Host that isn't ours), and in the admin.
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+def said(
+    request: HttpRequest, status: int, code: str, message: str, fields: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """The one shape of an error; for a browser a page with the same words."""
+    content = body(request, code, message, fields)
+    if "text/html" not in request.META.get("HTTP_ACCEPT", ""):
+        return JsonResponse(content, status=status)
+    context = {**content, "status": status, "phrase": HTTPStatus(status).phrase, "demo": settings.DEMO}
+    return HttpResponse(render_to_string("assets/error.html", context), status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, DisallowedHost):
         fields = {"Host": "is none of ALLOWED_HOSTS"}
-        return JsonResponse(body(request, "bad_request", "This host name is not answered here.", fields), status=400)
-    return JsonResponse(body(request, "bad_request", "The request can't be read."), status=400)
+        return said(request, 400, "bad_request", "This host name is not answered here.", fields)
+    return said(request, 400, "bad_request", "The request can't be read.")
 
 
-def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> JsonResponse:
-    return JsonResponse(body(request, "permission_denied", "You may not do this."), status=403)
+def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponse:
+    """`reason` is given where a form doesn't carry what its page gave it."""
+    stale = "The form comes from elsewhere, or was open for too long: open its page anew, and send it again."
+    return said(request, 403, "permission_denied", stale if reason else "You may not do this.")
 
 
-def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
-    return JsonResponse(body(request, "not_found", "There is nothing at this address."), status=404)
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return said(request, 404, "not_found", "There is nothing at this address.")
 
 
-def server_error(request: HttpRequest) -> JsonResponse:
-    return JsonResponse(
-        body(request, "internal", "A fault of cryptoetl itself; the log has it by this request_id."), status=500
-    )
+def server_error(request: HttpRequest) -> HttpResponse:
+    if isinstance(sys.exception(), OperationalError | InterfaceError):
+        response = said(request, 503, "database_unavailable", "The database can't be reached.")
+        response["Retry-After"] = str(TRY_AGAIN_AFTER)
+        return response
+    return said(request, 500, "internal", "A fault of cryptoetl itself; the log has it by this request_id.")

@@ -413,6 +413,7 @@ UNFOLD = {
     "SIDEBAR": {"navigation": "ingestion.admin.menu.navigation"},
 }
 LOGIN_REDIRECT_URL = "/admin/"
+CSRF_FAILURE_VIEW = "assets.errors.forbidden"
 FORMAT_MODULE_PATH = "cryptoetl.formats"
 
 # ----------------------------------------------------------------------------------------------------------- Celery

@@ -69,7 +69,7 @@ class CandidateAdmin(ReadOnlyAdmin):
             ("symbol", lambda one: one.symbol or "–"),
             ("name", lambda one: one.name or "–"),
             ("asset", lambda one: link("assets_asset", one.asset_id, one.asset.slug)),
-            ("with", lambda one: in_its_asset(one)),
+            ("others in it", lambda one: in_its_asset(one)),
             ("contracts", lambda one: bullets(one.contracts)),
             ("first seen", lambda one: ago(one.first_seen_at)),
             ("presence", lambda one: "delisted" if one.delisted_at else "present"),

@@ -177,7 +177,7 @@ def figure(value: Decimal | int | None, unit: str = "") -> SafeString | str:
         shown = f"{number:,.2f}" if abs(number) < 10**6 else f"{number:,.0f}"
     else:
         shown = f"{number:.{DIGITS}g}"
-        shown = f"{Decimal(shown):f}"
+        shown = f"{Decimal(shown).normalize():f}"
     return format_html('<span class="cx-number" title="{}">{}{}</span>', exact, shown, unit)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import OperationalError
-from django.test import override_settings
+from django.test import Client, override_settings
 
 from assets.tests.factories import coins, load, record
 
@@ -252,6 +253,38 @@ def test_our_own_bug_is_500_without_a_traceback(client, monkeypatch, debug, capl
             assert answer.status_code == 500
             assert b"secret detail" not in answer.content and b"Traceback" not in answer.content
     assert "a fault of ours" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (ZeroDivisionError("secret"), 500, "A fault of cryptoetl itself"),
+        (OperationalError("gone"), 503, "The database"),
+    ],
+)
+def test_the_admin_says_in_words_what_goes_wrong(client, monkeypatch, error, status, words):
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    client.raise_request_exception = False
+    monkeypatch.setattr("cryptoetl.login.LoginForm.__init__", broken)
+    page = client.get("/admin/login/", headers=BROWSER)
+    assert page.status_code == status and words in page.content.decode() and "secret" not in page.content.decode()
+    assert page["Content-Type"].startswith("text/html") and page["X-Request-ID"] in page.content.decode()
+    assert words in client.get("/admin/login/").json()["error"]["message"], "and to a program in the one shape"
+
+
+def test_an_address_that_the_admin_does_not_have_is_a_page_for_a_person(client):
+    client.force_login(get_user_model().objects.create_superuser("root", password="known to root"))
+    page = client.get("/admin/nothing/", headers=BROWSER)
+    assert page.status_code == 404 and "There is nothing at this address." in page.content.decode()
+    assert error(client.get("/admin/nothing/"), 404, "not_found")
+
+
+def test_a_form_that_was_open_for_too_long_says_so(client):
+    strict = Client(enforce_csrf_checks=True)
+    page = strict.post("/admin/login/", {"username": "x"}, headers=BROWSER)
+    assert page.status_code == 403 and "open its page anew" in page.content.decode()
 
 
 def test_a_statement_that_takes_too_long_is_503(client, monkeypatch):
