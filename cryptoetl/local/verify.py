@@ -24,6 +24,8 @@ def verify() -> int:
     failed, unseen = (sum(good is wanted for good, _ in results) for wanted in (False, None))
     said = f"{failed} of {len(results)} failed." if failed else f"All {len(results) - unseen} are well."
     print(said + (f" {unseen} not looked at." if unseen else ""), flush=True)
+    if failed == len(results):
+        print("Nothing is well there: `make up` starts it, and PORT and VAR say which copy is meant.", flush=True)
     return 1 if failed else 0
 
 

@@ -40,7 +40,8 @@ def ask(port: int, path: str, accept: str = "application/json", timeout: float =
         with error:
             return Answer(error.code, error.read().decode("utf-8", "replace"))
     except OSError as error:
-        return Answer(0, str(getattr(error, "reason", error)))
+        reason = getattr(error, "reason", error)
+        return Answer(0, getattr(reason, "strerror", None) or str(reason))
 
 
 def trouble(port: int, timeout: float = 2) -> str | None:

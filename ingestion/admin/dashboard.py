@@ -13,7 +13,7 @@ from assets.models import Asset, Candidate, Source
 from assets.wording import span
 from ingestion import broker
 from ingestion.admin.run import progress
-from ingestion.admin.source import CIRCUITS, STATUSES
+from ingestion.admin.source import CIRCUITS, STATUSES, verdict
 from ingestion.models import Drift, Pulse, RawPayload, Reject, Run
 from ingestion.reach import crew
 from ingestion.runs import lasted
@@ -47,13 +47,14 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def card(standing: Standing, key: int) -> dict[str, Any]:
     """One source, as it is shown."""
+    word, kind = verdict(standing)
     budget = standing.budget
     limited = budget is not None and budget.limit is not None
     return {
         "its": standing,
         "address": f"{list_address('assets_source')}{key}/change/",
-        "kind": "plain" if not standing.enabled else "danger" if standing.trouble else "success",
-        "word": "disabled" if not standing.enabled else "needs a look" if standing.trouble else "healthy",
+        "word": word,
+        "kind": kind,
         "status_kind": STATUSES.get(standing.status or "", "plain"),
         "circuit_kind": CIRCUITS.get(standing.circuit, ""),
         "last_success": ago(standing.last_success) if standing.last_success else "never",

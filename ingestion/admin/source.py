@@ -76,10 +76,7 @@ class SourceAdmin(ReadOnlyAdmin):
 
     @display(description="state")
     def health(self, source: Source) -> Any:
-        its = standing_of(source)
-        if not source.enabled:
-            return label("disabled")
-        return label("needs a look", "danger") if its.trouble else label("healthy", "success")
+        return label(*verdict(standing_of(source)))
 
     @display(description="last run")
     def last_run(self, source: Source) -> Any:
@@ -213,6 +210,15 @@ class SourceAdmin(ReadOnlyAdmin):
     run_now_here = on_its_page(run_now)
     run_full_here = on_its_page(run_full)
     reset_here = on_its_page(reset)
+
+
+def verdict(its: Standing) -> tuple[str, str]:
+    """(word, kind of label): how a source stands."""
+    if not its.enabled:
+        return "disabled", "plain"
+    if its.ended_id is None:
+        return "no run yet", "warning"
+    return ("needs a look", "danger") if its.trouble else ("healthy", "success")
 
 
 def standing_of(source: Source) -> Standing:
