@@ -73,7 +73,8 @@ def _data(port: int) -> Result:
     rows = page.get("data")
     if answer.status != 200 or not isinstance(rows, list):
         return False, f"data: /data {_said(answer)}"
-    return (bool(rows), f"data: rows on the first page: {len(rows)}, in all: {page.get('total', 'not known')}")
+    some = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+    return bool(rows), f"data: {some} on the first page of {page.get('total', 'an unknown number')} in all"
 
 
 def _docs(port: int) -> Result:

@@ -220,7 +220,7 @@ def test_runs_lists_shows_and_compares(manage, provider):
     shown = manage("runs", "show", str(first.pk)).out
     assert "/tickers" in shown and f"{first.inserted}" in shown
     compared = manage("runs", "compare", str(first.pk), str(second.pk)).out
-    assert f"Only in run {first.pk}: 1 listings: btc-bitcoin" in compared
+    assert f"Only in run {first.pk}: 1 listing: btc-bitcoin" in compared
     assert f"Only in run {second.pk}: 0 listings" in compared
     assert f"-{first.inserted - second.inserted:,}" in compared
 

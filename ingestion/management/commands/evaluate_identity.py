@@ -46,7 +46,7 @@ class Command(SentenceCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--left", metavar="LIST", type=Path, nargs="+", required=True, help="names the assets")
-        parser.add_argument("--right", metavar="LIST", type=Path, nargs="+", required=True)
+        parser.add_argument("--right", metavar="LIST", type=Path, nargs="+", required=True, help="joins them")
         parser.add_argument("--truth", metavar="FILE", type=Path, help="pairs that are one coin")
         parser.add_argument("--negatives", metavar="FILE", type=Path, help="pairs that must not be joined")
         parser.add_argument("--doubtful", metavar="N", type=whole, default=20, help="how many to print (20)")
