@@ -124,9 +124,7 @@ def create_view(row: SourceRow) -> None:
         )
 
 
-def schedule(
-    name: str, task: str, every: timedelta, args: Sequence[str] = (), before: timedelta | None = None
-) -> None:
+def schedule(name: str, task: str, every: timedelta, args: Sequence[str] = (), before: timedelta | None = None) -> None:
     """Beat's row, made once. One that still says what was planned `before` follows; any other was edited, and stays."""
     from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
