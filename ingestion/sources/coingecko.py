@@ -1,6 +1,6 @@
 """CoinGecko, GET /coins/markets. Docs: https://docs.coingecko.com/reference/coins-markets (read 2026-06-22). USD, UTC.
 
-Pages of 250 by market cap; a short or an empty page is the last. Pages shift while they are read, so a coin may come
+Pages of at most 250 by market cap; a short or an empty page is the last. Pages shift while they are read, so a coin may come
 twice (the newer word wins) or be missed (three sweeps must miss it before it counts as delisted). A market cap of 0
 beside an unknown supply means unknown. Keyless and demo calls share a host; every call counts, failed ones too. The
 demo plan allows 10,000 calls a month and 30 a minute (100 since May 2026, which is disputed; 30 is safe): four pages
@@ -61,8 +61,9 @@ class Market(msgspec.Struct):
 def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page]:
     """One page of markets a call, from the page that the cursor names to the last of the top `options.coins`."""
     number_of_page = int(cursor or 1)
-    per_page = min(PER_PAGE, options.coins)
-    last = -(-options.coins // per_page)
+    # As few pages as possible, and all of one size, as the server counts: 300 coins are two pages of 150.
+    last = -(-options.coins // PER_PAGE)
+    per_page = -(-options.coins // last)
     while True:
         response = http.get("/coins/markets", markets(per_page, number_of_page))
         here, broken, records = str(number_of_page), "", 0

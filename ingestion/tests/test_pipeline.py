@@ -327,16 +327,26 @@ def test_a_run_after_a_whole_sweep_begins_at_the_first_page(ingest, settings):
         assert pages == ["1", "2", "3"] * 2
 
 
+@pytest.mark.parametrize(("coins", "pages", "processed"), [(10, 1, 10), (250, 1, 250), (300, 2, 300), (251, 2, 252)])
+def test_so_many_coins_are_asked_for_in_as_few_calls_as_possible(ingest, settings, coins, pages, processed):
+    with ProviderServer(generated=600) as server:
+        point_at(server, settings)
+        settings.COINGECKO_COINS = coins
+        run = ingest("coingecko")
+        assert (run.status, run.pages, run.processed) == ("completed", pages, processed)
+        assert len(server.calls_of("coingecko")) == pages
+
+
 def test_a_failed_run_goes_on_from_its_checkpoint_and_a_full_one_does_not(ingest, settings):
     with ProviderServer(generated=600) as server:
         point_at(server, settings)
         settings.COINGECKO_COINS = 600
         server.fail("coingecko", Fault.KEY_INVALID, match={"page": 2})
         run = ingest("coingecko")
-        assert (run.status, run.pages, run.inserted) == ("failed", 1, 250)
+        assert (run.status, run.pages, run.inserted) == ("failed", 1, 200)
         assert "HTTP 403" in run.error
         run = ingest("coingecko")
-        assert (run.status, run.pages, run.inserted) == ("completed", 2, 350)
+        assert (run.status, run.pages, run.inserted) == ("completed", 2, 400)
         server.fail("coingecko", Fault.KEY_INVALID, match={"page": 2})
         ingest("coingecko")
         run = ingest("coingecko", full=True)
@@ -349,10 +359,10 @@ def test_fail_after_n_records_stops_at_the_whole_page_of_a_paged_source(ingest, 
         settings.COINGECKO_COINS = 600
         settings.FAIL_AFTER_N_RECORDS = 300
         run = ingest("coingecko")
-        assert (run.status, run.processed) == ("failed", 500)
+        assert (run.status, run.processed) == ("failed", 400)
         settings.FAIL_AFTER_N_RECORDS = None
         run = ingest("coingecko")
-        assert (run.status, run.processed) == ("completed", 100)
+        assert (run.status, run.processed) == ("completed", 200)
 
 
 def test_a_failed_run_does_not_poison_the_next_in_the_same_process(ingest, provider):
