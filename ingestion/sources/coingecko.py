@@ -1,7 +1,7 @@
 """CoinGecko, GET /coins/markets. Docs: https://docs.coingecko.com/reference/coins-markets (read 2026-06-22). USD, UTC.
 
-Pages of at most 250 by market cap; a short or an empty page is the last. Pages shift while they are read, so a coin may come
-twice (the newer word wins) or be missed (three sweeps must miss it before it counts as delisted). A market cap of 0
+Pages of at most 250 by market cap; a short or an empty page is the last. Pages shift while they are read, so a coin may
+come twice (the newer word wins) or be missed (three sweeps must miss it before it counts as delisted). A market cap of 0
 beside an unknown supply means unknown. Keyless and demo calls share a host; every call counts, failed ones too. The
 demo plan allows 10,000 calls a month and 30 a minute (100 since May 2026, which is disputed; 30 is safe): four pages
 every 20 minutes are 8,640 to 8,928 a month. No limit is published for keyless calls: they are held to the demo plan's.
@@ -59,19 +59,19 @@ class Market(msgspec.Struct):
 
 
 def fetch(http: Http, cursor: str | None, options: Options) -> Iterator[Page]:
-    """One page of markets a call, from the page that the cursor names to the last of the top `options.coins`."""
-    number_of_page = int(cursor or 1)
+    """One page of markets a call, from behind as many coins as the cursor says to the last of `options.coins`."""
     # As few pages as possible, and all of one size, as the server counts: 300 coins are two pages of 150.
     last = -(-options.coins // PER_PAGE)
     per_page = -(-options.coins // last)
+    number_of_page = int(cursor or 0) // per_page + 1
     while True:
         response = http.get("/coins/markets", markets(per_page, number_of_page))
-        here, broken, records = str(number_of_page), "", 0
+        here, broken, records = str((number_of_page - 1) * per_page), "", 0
         try:
             records = len(raw_items(response.body))
         except Malformed as error:
             broken = str(error)
-        after = None if records < per_page or number_of_page >= last else str(number_of_page + 1)
+        after = None if records < per_page or number_of_page >= last else str(number_of_page * per_page)
         if after and not broken:
             http.ahead("/coins/markets", markets(per_page, number_of_page + 1))
         yield Page.of(response, cursor=here if broken else after, records=records, broken=broken)

@@ -337,6 +337,17 @@ def test_so_many_coins_are_asked_for_in_as_few_calls_as_possible(ingest, setting
         assert len(server.calls_of("coingecko")) == pages
 
 
+def test_a_sweep_that_goes_on_with_larger_pages_leaves_no_coin_out(ingest, settings):
+    with ProviderServer(generated=600) as server:
+        point_at(server, settings)
+        settings.COINGECKO_COINS = 300
+        server.fail("coingecko", Fault.KEY_INVALID, match={"page": 2})
+        assert (ingest("coingecko").inserted, settings.COINGECKO_COINS) == (150, 300)
+        settings.COINGECKO_COINS = 500
+        assert ingest("coingecko").status == "completed"
+        assert Listing.objects.count() == 500
+
+
 def test_a_failed_run_goes_on_from_its_checkpoint_and_a_full_one_does_not(ingest, settings):
     with ProviderServer(generated=600) as server:
         point_at(server, settings)

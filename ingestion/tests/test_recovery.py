@@ -41,7 +41,7 @@ def test_a_worker_killed_in_mid_sweep_is_taken_over_and_nothing_is_lost(market, 
     tasks.send(tasks.fetch, run.pk)
     # Page 3 is called for while page 2 is stored.
     wait_for(lambda: any(call.params.get("page") == "3" for call in market.calls), "page 3 was asked for")
-    wait_for(lambda: Checkpoint.objects.get(source=run.source).cursor == "3", "page 2 is stored")
+    wait_for(lambda: Checkpoint.objects.get(source=run.source).cursor == "500", "page 2 is stored")
     workers.kill(doomed)
     workers.start()
     reconcile_until_ended(run)
@@ -156,7 +156,7 @@ def test_a_holder_that_lost_its_lease_can_write_nothing(market):
     tasks.carry(run.pk, stolen)
     run.refresh_from_db()
     assert (run.status, run.pages, run.takeovers) == ("running", 1, 1)
-    assert Checkpoint.objects.get(source=run.source).cursor == "2"
+    assert Checkpoint.objects.get(source=run.source).cursor == "250"
 
 
 @pytest.mark.parametrize(
