@@ -277,7 +277,8 @@ def test_the_admin_says_in_words_what_goes_wrong(client, monkeypatch, error, sta
 def test_an_address_that_the_admin_does_not_have_is_a_page_for_a_person(client):
     client.force_login(get_user_model().objects.create_superuser("root", password="known to root"))
     page = client.get("/admin/nothing/", headers=BROWSER)
-    assert page.status_code == 404 and "There is nothing at this address." in page.content.decode()
+    assert page.status_code == 404 and page["Content-Type"].startswith("text/html")
+    assert "There is nothing at this address." in page.content.decode()
     assert error(client.get("/admin/nothing/"), 404, "not_found")
 
 

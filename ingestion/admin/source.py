@@ -112,7 +112,11 @@ class SourceAdmin(ReadOnlyAdmin):
     @display(description="open rejects")
     def rejects(self, source: Source) -> Any:
         count = standing_of(source).rejects_open
-        return list_link("ingestion_reject", f"{count:,}", source__id__exact=source.pk, state="open") if count else "0"
+        return (
+            list_link("ingestion_reject", f"{count:,}", source__id__exact=source.pk, state__exact="open")
+            if count
+            else "0"
+        )
 
     # ------------------------------------------------------------------------------------------------- its own page
 
