@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from time import monotonic, sleep
 from typing import Any
 
@@ -155,9 +155,12 @@ class Command(SentenceCommand):
 
 def seconds(text: str) -> float:
     """For argparse: a length of time that is not negative."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value < 10**9:
-        raise ValueError
+        raise ArgumentTypeError(f"{text[:40]!r} is no number of seconds from 0")
     return value
 
 
