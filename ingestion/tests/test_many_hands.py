@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import Client
 
@@ -132,7 +132,7 @@ def test_a_source_is_switched_off_while_a_page_of_it_goes_in_and_another_has(bos
         status="running", finished_at=None, fetched_at=Now(), outcome="completed", whole=True
     )
     with hands() as many:
-        with held("LOCK TABLE ingestion_sighting IN ACCESS EXCLUSIVE MODE"):
+        with held("LOCK TABLE ingestion_sighting IN EXCLUSIVE MODE"):
             many.begin(normalizing.normalize, page.pk)
             many.begin(lambda: switch(boss, "coingecko"))
             many.begin(finish.finish_if_done, page.run_id)
@@ -260,6 +260,21 @@ def test_a_month_is_not_dropped_under_a_page_that_writes_to_it(monkeypatch):
     assert (page.state, PricePoint.objects.count()) == ("normalized", 1)
     assert retention.drop_months(["assets_price_point_2020_01"]) == []
     assert PricePoint.objects.count() == 0
+
+
+def test_what_is_read_again_brings_a_dropped_month_back_for_news_alone():
+    month, page = "assets_price_point_2020_01", stored_page("coingecko", ITEM.format(1, LONG_AGO))
+    normalizing.fail_page(page.pk, "set aside")
+    for news in (1, 0):
+        (done,) = replaying.replay(RawPayload.objects.select_related("source", "body").filter(pk=page.pk).iterator())
+        assert (done.inserted, PricePoint.objects.count()) == (news, news)
+        retention.drop_months([month])
+        assert PricePoint.objects.count() == 0
+    with connection.cursor() as cursor:
+        replaying.requeue(page)
+        normalizing.normalize(page.pk)
+        cursor.execute("SELECT to_regclass(%s)", [month])
+        assert cursor.fetchone() == (None,)
 
 
 def test_a_month_that_somebody_reads_for_long_is_left_and_nobody_waits_for_it(manage, settings, monkeypatch):
