@@ -128,10 +128,10 @@ class Neighbours:
             cursor.execute(sql, parameters)
             found = []
             for row in cursor.fetchall():
-                *facts, contracts, observed_at, page_id = row[5:]
+                listing_id, asset_id, slug, symbol, name, *facts, contracts, observed_at, page_id = row
                 listing = Listing(*[*facts, tuple(contracts), observed_at])
                 age = None if observed_at is None else (observed_at, page_id)
-                self.stored[listing.key] = Stored(*row[:5], age=age)
+                self.stored[listing.key] = Stored(listing_id, asset_id, slug, symbol, name, age)
                 found.append(listing)
         self._listings += found
         return found

@@ -7,20 +7,23 @@ while the receiver is away: what can't be delivered now is delivered by a later 
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from assets.models import Source
-from ingestion.alone import alone
 from ingestion.errors import SourceError
 from ingestion.http import post_json
 from ingestion.models import Pulse, Run
 
 log = logging.getLogger(__name__)
 
-#: The advisory lock of whoever is telling: a receiver may take longer than it takes the next reconciler to come by.
-LOCK = 7635
+#: A receiver may take longer than it takes the next reconciler to come by: one tells at a time. After so much longer
+#: than a message may take, one who tells and is not heard of has died.
+DIED = timedelta(minutes=1)
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 BAD = (Run.Status.FAILED, Run.Status.PARTIAL)
 
 
@@ -28,11 +31,17 @@ def tell() -> int:
     """Every change since the last time is delivered; the number of them. 0 also while another is telling."""
     if not settings.ALERT_WEBHOOK_URL:
         return 0
-    with alone(LOCK) as nobody_else:
-        return tell_all() if nobody_else else 0
+    telling, _ = Pulse.objects.get_or_create(name="telling", defaults={"at": NEVER})
+    mine = Pulse.objects.filter(pk=telling.pk)
+    if not mine.filter(at__lt=Now() - DIED).update(at=Now()):
+        return 0
+    try:
+        return tell_all(mine)
+    finally:
+        mine.update(at=NEVER)
 
 
-def tell_all() -> int:
+def tell_all(mine: QuerySet[Pulse]) -> int:
     ended = Run.objects.exclude(status__in=Run.ACTIVE).select_related("source").order_by("pk")
     newest = ended.last()
     # A receiver that was named just now hears of what comes, not of all that was.
@@ -42,6 +51,7 @@ def tell_all() -> int:
     for source in Source.objects.order_by("pk"):
         for run in ended.filter(source=source, pk__gt=known.get(source.slug, known["run"])):
             if changed(run):
+                mine.update(at=Now())
                 try:
                     post_json(settings.ALERT_WEBHOOK_URL, message(run))
                 except SourceError as error:

@@ -19,7 +19,7 @@ from assets.models import Asset, Listing, ListingText, PricePoint, Quote, Source
 from assets.resolving import decide
 from assets.tests.factories import load, record
 from ingestion import alerts, finish, normalizing, reconciling, replaying, retention, sweeps
-from ingestion.models import RawPayload, Reject, Run
+from ingestion.models import Pulse, RawPayload, Reject, Run
 from ingestion.runs import start_run
 from ingestion.tests.hands import hands, held, waiting
 from ingestion.tests.stored import stored_page
@@ -331,3 +331,15 @@ def test_a_receiver_slower_than_the_reconciler_is_told_once(slow_receiver):
         assert many.all_done() == [1, 0]
     assert len(told) == 1
     assert alerts.tell() == 0
+
+
+def test_who_dies_while_he_tells_is_followed_by_another(slow_receiver):
+    told, _, answer = slow_receiver
+    answer.set()
+    assert alerts.tell() == 0
+    run = start_run(source("csv"), Run.Trigger.COMMAND)
+    Run.objects.filter(pk=run.pk).update(status="failed", started_at=Now(), finished_at=Now(), error="gone")
+    Pulse.objects.filter(name="telling").update(at=Now())
+    assert (alerts.tell(), told) == (0, [])
+    Pulse.objects.filter(name="telling").update(at=Now() - 2 * alerts.DIED)
+    assert (alerts.tell(), len(told)) == (1, 1)

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import Any
 
 from django.conf import settings
 from django.core.management import CommandError
+from django.db import InterfaceError, OperationalError, connection
 
 from assets.clock import database_clock
 from assets.models import Source
 from assets.wording import counted, span
 from ingestion import backfilling
-from ingestion.alone import alone
 from ingestion.backfilling import Forbidden, Plan
 from ingestion.errors import BudgetSpent, Unavailable
 from ingestion.gate import Throttled, first_of_next_month
@@ -66,9 +68,7 @@ class Command(SentenceCommand):
         if (days := whole(options["days"], "--days")) > FOR_EVER:
             raise CommandError(f"--days is {options['days']}, and no coin has a past of more than {FOR_EVER:,} days.")
         names = [name for text in options["coins"] for name in text.split(",") if name]
-        with alone(LOCK, source.pk) as nobody_else, Progress(self.stderr) as progress:
-            if not nobody_else:
-                raise CommandError(f"Another process is backfilling {source.title}.")
+        with alone(source), Progress(self.stderr) as progress:
             for piece in backfilling.unread(source):
                 backfilling.read(piece, past)
             plan = self.plan(source, config, past, days, names, options["interval"])
@@ -161,6 +161,20 @@ def pause(seconds: float, why: str, show: Any) -> None:
     while (left := until - monotonic()) > 0:
         show(f"going on in {span(left)}: {why}")
         sleep(min(left, SHOWN_EVERY))
+
+
+@contextmanager
+def alone(source: Source) -> Iterator[None]:
+    """Nobody else backfills the source meanwhile. Raises CommandError."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK, source.pk])
+        if not cursor.fetchone()[0]:
+            raise CommandError(f"Another process is backfilling {source.title}.")
+    try:
+        yield
+    finally:
+        with suppress(OperationalError, InterfaceError), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, source.pk])
 
 
 def preview(source: Source, config: Configured, plan: Plan) -> str:

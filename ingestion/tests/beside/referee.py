@@ -100,7 +100,7 @@ def candles() -> Iterator[str]:
 
 
 def words() -> Iterator[str]:
-    """Of the words that went in, as far as their pages are kept, the newest is the quote; of each moment the last counts."""
+    """Of words whose pages are kept the newest is the quote, and the last on a moment its point."""
     quotes: dict[tuple[str, str], tuple] = {}
     points: dict[tuple, Any] = {}
     for page in RawPayload.objects.exclude(sighting=None).select_related("source", "body").order_by("pk"):
