@@ -171,7 +171,7 @@ def test_a_page_of_an_earlier_run_and_one_of_the_newest_in_the_same_moment():
         many.all_done()
     assert (Quote.objects.get().price_usd, PricePoint.objects.get().price_usd) == (1, 1)
     with hands() as many:
-        page = RawPayload.objects.select_related("source", "body").get(pk=second.pk)
+        page = RawPayload.objects.select_related("source", "body").get(pk=third.pk)
         with held(f"SELECT pg_advisory_xact_lock_shared(7634, {page.source_id})"):
             many.begin(lambda: list(replaying.replay(iter([page]))))
             assert waiting() == 1, "what is read again goes in alone"
