@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 
 from django.conf import settings
@@ -140,6 +142,13 @@ SELECT (SELECT id FROM page), EXISTS (SELECT FROM held)
 """
 
 
+#: Whoever normalizes a page has it locked, and writes the run in the end: who marks pages holds them before the run.
+READ_BEFORE = """
+SELECT FROM ingestion_rawpayload WHERE source_id = %(source)s AND sweep = %(sweep)s AND meta ->> 'file' = ANY(%(files)s)
+ORDER BY id FOR NO KEY UPDATE
+"""
+
+
 def store_page(run: Run, lease: Lease, page: Page) -> int:
     """The page is stored as received and the checkpoint stands after it, in one transaction. Raises LeaseLost."""
     digest = sha256(page.body).digest()
@@ -169,14 +178,19 @@ def store_page(run: Run, lease: Lease, page: Page) -> int:
         "whole": whole,
         "reread": page.meta["file"] if page.meta.get("first_row") == 1 else None,
     }
-    with connection.cursor() as cursor:
+    reread = values["reread"]
+    with transaction.atomic() if reread else nullcontext(), connection.cursor() as cursor:
+        # In a transaction of several statements nothing could be asked anew, were what is prepared gone.
+        execute = cursor.execute if reread else partial(prepared.execute, cursor)
+        if reread:
+            cursor.execute(READ_BEFORE, {"source": run.source_id, "sweep": run.sweep, "files": [reread]})
         # A body that is there already isn't sent again.
-        prepared.execute(cursor, STORE, values)
+        execute(STORE, values)
         page_id, holding = cursor.fetchone()
         if holding and page_id is None:
             values["text"], values["encoding"] = as_text(page.body, page.encoding)
             values["sent"] = True
-            prepared.execute(cursor, STORE, values)
+            execute(STORE, values)
             page_id, _ = cursor.fetchone()
     if page_id is None:
         raise LeaseLost(f"Run {run.pk} is another worker's by now.")
@@ -186,9 +200,10 @@ def store_page(run: Run, lease: Lease, page: Page) -> int:
 
 def give_up(run: Run, lease: Lease, gone: Gone) -> None:
     """What the pages of these files held counts no longer, and the checkpoint stands without them."""
-    with transaction.atomic():
+    assert run.sweep is not None, "begin_sweep comes first"
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(READ_BEFORE, {"source": run.source_id, "sweep": run.sweep, "files": list(gone.files)})
         held(run, lease)
-        assert run.sweep is not None, "begin_sweep comes first"
         pages = RawPayload.objects.filter(source=run.source, sweep=run.sweep, meta__file__in=gone.files)
         pages.update(superseded=True)
         Checkpoint.objects.filter(source=run.source).update(cursor=gone.cursor, updated_at=Now())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from django.db.models import Max
 from django.db.models.functions import Now
@@ -11,7 +12,7 @@ from assets.models import Source
 from ingestion.models import RawBody, RawPayload, Run
 
 
-def stored_page(slug: str, items: str, new_run: bool = True) -> RawPayload:
+def stored_page(slug: str, items: str, new_run: bool = True, **more: Any) -> RawPayload:
     """A page of these items of JSON, in a run of its own that has ended, or in the source's latest one."""
     source = Source.objects.get(slug=slug)
     its = None if new_run else Run.objects.filter(source=source).order_by("pk").last()
@@ -32,6 +33,7 @@ def stored_page(slug: str, items: str, new_run: bool = True) -> RawPayload:
         body_id=digest,
         records=1,
         received_at=Now(),
+        **more,
     )
     page.refresh_from_db()
     return page

@@ -18,9 +18,11 @@ from assets.matching import IDENTITY_LOCK
 from assets.models import Asset, Listing, ListingText, PricePoint, Quote, Source
 from assets.resolving import decide
 from assets.tests.factories import load, record
-from ingestion import alerts, finish, normalizing, reconciling, replaying, retention, sweeps
+from ingestion import alerts, finish, normalizing, pipeline, reconciling, replaying, retention, sweeps
+from ingestion.lease import claim
 from ingestion.models import Pulse, RawPayload, Reject, Run
 from ingestion.runs import start_run
+from ingestion.source import Gone, Page
 from ingestion.tests.hands import hands, held, waiting
 from ingestion.tests.stored import stored_page
 
@@ -217,6 +219,29 @@ def test_two_pages_with_the_same_unreadable_records_in_another_order():
         other_hand.set()
         many.all_done()
     assert Reject.objects.count() == 3
+
+
+@pytest.mark.parametrize("what", ["is read again", "is gone"])
+def test_a_file_whose_page_goes_in_is_read_again_or_gone_in_the_same_run(what):
+    """The one has the page and writes the run in the end; the other, who holds the run, marks the page."""
+    page = stored_page("coingecko", ITEM.format(1, NOW), meta={"file": "coins.csv"})
+    Run.objects.filter(pk=page.run_id).update(status="running", finished_at=None, pages=1)
+    run, mine = claim(page.run_id)
+    again = Page(b"[]", None, "", NOW, meta={"file": "coins.csv", "first_row": 1}, records=1)
+
+    def fetch() -> None:
+        if what == "is gone":
+            pipeline.give_up(run, mine, Gone(("coins.csv",), ""))
+        else:
+            pipeline.store_page(run, mine, again)
+
+    with hands() as many:
+        with held("LOCK TABLE ingestion_sighting IN EXCLUSIVE MODE"):
+            many.begin(normalizing.normalize, page.pk)
+            many.begin(fetch)
+        many.all_done()
+    page.refresh_from_db()
+    assert page.superseded
 
 
 def test_a_page_that_two_workers_begin_has_been_tried_once():
