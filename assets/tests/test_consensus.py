@@ -146,6 +146,8 @@ def test_the_order_of_the_quotes_does_not_matter():
     for seed in range(20):
         random.Random(seed).shuffle(quotes)
         assert consensus(quotes, NOW) == wanted
+    twins = [quote("a", "10"), quote("a", "12")]
+    assert consensus(twins, NOW) == consensus(twins[::-1], NOW), "of one source and one time"
 
 
 def test_prices_of_any_size_are_exact():

@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from assets import store
 from assets.models import Quote, Source
-from cryptoetl.demo import ProviderServer
+from cryptoetl.demo import Fault, ProviderServer
 from ingestion import attempts, normalizing, runs, tasks
 from ingestion.models import RawPayload, Run, Sighting
 from ingestion.tests.conftest import point_at, run_to_end
@@ -84,6 +84,14 @@ def test_a_body_received_before_says_nothing_new_and_is_not_read(tables, provide
     assert again.last_processed_id == first.last_processed_id
     held = Sighting.objects.filter(payload__run=again).order_by("pk").values_list("listing_ids", flat=True)
     assert list(held) == list(Sighting.objects.filter(payload__run=first).values_list("listing_ids", flat=True))
+
+
+def test_a_body_received_before_is_read_again_when_a_record_of_it_could_not_be_read(tables, provider):
+    provider.fail("coingecko", Fault.PRICE_STRING, times=None, match={"page": 1}, position=3)
+    first, again = run_to_end("coingecko"), run_to_end("coingecko")
+    bodies = [run.payloads.order_by("number").first().body_id for run in (first, again)]
+    assert bytes(bodies[0]) == bytes(bodies[1])
+    assert (again.rejected, again.unchanged) == (first.rejected, first.processed - 1) == (1, first.inserted)
 
 
 @pytest.mark.parametrize("since", ["newer word", "a quote is gone"])

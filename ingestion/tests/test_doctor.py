@@ -131,6 +131,22 @@ def test_calls_that_last_beyond_the_calendar_are_enough_for_the_month():
     assert its.runs_out_at == begun + timedelta(days=14, minutes=5)
 
 
+@pytest.mark.parametrize(
+    ("made", "limit", "left", "says"),
+    [
+        (0, 100, 100, "0 of 100 calls used this month, 0 a day: enough for the month"),
+        (99, 100, 1, "99 of 100 calls used this month, 50 a day: they run out on 2026-11-02 00:29 UTC"),
+        (100, 100, 0, "100 of 100 calls used this month: none is left until the next month"),
+        (105, 100, 0, "105 of 100 calls used this month: none is left until the next month"),
+        (5, None, None, "5 calls this month, no limit"),
+    ],
+)
+def test_a_budget_says_what_is_left_to_the_last_call_and_beyond(made, limit, left, says):
+    begun = datetime(2026, 11, 1, tzinfo=UTC)
+    its = reckon(made, limit, begun, timedelta(days=1), begun + timedelta(days=1))
+    assert (its.left, str(its)) == (left, says)
+
+
 def test_a_schedule_within_its_plan_is_never_said_to_run_out_and_one_beyond_it_is_within_the_day():
     every, begun, calls, checks = timedelta(minutes=20), datetime(2026, 11, 1, tzinfo=UTC), 4, 6
 

@@ -410,6 +410,10 @@ def test_the_circuit_opens_is_probed_with_one_call_and_closes(ingest, provider, 
         ({"x-ratelimit-reset": "2999-01-01 00:00:00 +0000"}, 86_400, 86_400),
         ({"retry-after": "9999999999"}, 86_400, 86_400),
         ({"retry-after": "9" * 5000}, 86_400, 86_400),
+        ({"x-ratelimit-reset": "1753455270", "date": "Fri, 25 Jul 2025 14:54:00 GMT"}, 30, 30),
+        ({"x-ratelimit-reset": "99999999999"}, 86_400, 86_400),
+        ({"retry-after": "7", "x-ratelimit-reset": "2999-01-01 00:00:00 +0000"}, 7, 7),
+        ({"retry-after": "soon", "x-ratelimit-reset": "2015-10-21 07:28:00 +0000"}, 0, 0),
     ],
 )
 def test_how_long_to_wait_is_read_in_every_form(headers, low, high):
@@ -427,6 +431,7 @@ def test_how_long_to_wait_is_read_in_every_form(headers, low, high):
         {"retry-after": "-5"},
         {"retry-after": "²"},
         {"retry-after": "Fri, 31 Dec 9999 23:59:59 -0500"},
+        {"x-ratelimit-reset": "9" * 30},
     ],
 )
 def test_no_word_on_waiting_is_none(headers):

@@ -262,6 +262,9 @@ def test_a_slot_whose_message_was_lost_is_made_up_for(tables, monkeypatch):
 
     tasks.reconcile()
     assert not Run.objects.exists(), "its first slot is still to come"
+    schedule.update(date_changed=Now() - timedelta(days=2))
+    assert reconciling.reconcile().slots == ["coingecko"], "beat has never sent"
+    schedule.update(date_changed=Now())
 
     # Beat says that it sent, and nobody has heard of it: the database, or the broker, was away.
     schedule.update(last_run_at=Now() - 2 * reconciling.LOST_AFTER)
