@@ -163,6 +163,8 @@ def test_a_sources_own_id_leads_to_the_asset(client, known_as):
     assert answer.status_code == 308 and answer["Location"] == "/assets/bitcoin/history?interval=1h"
     answer = client.get(f"/assets/{known_as}")
     assert client.get(answer["Location"]).json()["data"]["asset_id"] == answer.json()["asset_id"] == "bitcoin"
+    for of_no_other in ("csv:btc-bitcoin", "nobody:bitcoin"):
+        assert client.get(f"/assets/{of_no_other}").status_code == 404
 
 
 def test_an_id_of_the_first_source_that_reads_as_that_of_another_takes_nobodys_address(client):

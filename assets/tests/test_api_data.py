@@ -125,6 +125,9 @@ def test_updated_since_is_the_sources_own_time(client):
     assert ids(client, f"updated_since={since.replace('+', '%2B')}") == ["late"]
     assert ids(client, f"updated_since={since}") == ["late"], "a plus that isn't escaped arrives as a space"
     assert ids(client, "updated_since=2000-01-01") == ["early", "late"]
+    for later, found in ((0, ["late"]), (1, [])):
+        since = (now + timedelta(microseconds=later)).isoformat()
+        assert ids(client, f"updated_since={since}") == found, "that very time is one of them"
 
 
 # --------------------------------------------------------------------------------------------------------- ordering
