@@ -252,6 +252,26 @@ def test_two_beats_make_one_run_per_slot(tables):
         Run.objects.filter(pk=run.pk).update(slot=run.slot.replace(year=2000 + slot))
 
 
+def test_only_what_nobody_can_have_in_hand_any_more_is_sent_again(market):
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.COMMAND)
+    hour, its = timedelta(hours=1), Run.objects.filter(pk=run.pk)
+    assert reconciling.reconcile().runs == [], "its message is on its way"
+    its.update(queued_at=Now() - hour, due_at=Now() - hour)
+    assert reconciling.reconcile().runs == [run.pk]
+    its.update(due_at=Now() + hour)
+    assert reconciling.reconcile().runs == []
+    its.update(due_at=Now() - hour, lease_token="8c0d2d1c-3b5e-4a52-8b7e-000000000000", lease_until=Now() + hour)
+    assert reconciling.reconcile().runs == []
+    its.update(lease_until=Now() - hour)
+    assert reconciling.reconcile().runs == [run.pk], "whoever held it is dead"
+    pages: list[int] = []
+    tasks.carry(run.pk, pages.append)
+    left = reconciling.reconcile()
+    assert (left.runs, left.pages) == ([], [])
+    RawPayload.objects.update(received_at=Now() - 2 * reconciling.LOST_AFTER)
+    assert reconciling.reconcile().pages == pages
+
+
 def test_a_slot_whose_message_was_lost_is_made_up_for(tables, monkeypatch):
     from django_celery_beat.models import PeriodicTask
 

@@ -71,6 +71,16 @@ def test_old_pages_go_with_their_bodies_and_the_latest_sweeps_stay(manage, old):
     assert retention.prune().pages == 0
 
 
+def test_a_page_that_waits_to_be_read_stays_whatever_its_age(old):
+    pages = RawPayload.objects.filter(pk__in=set(old) - stood_on())
+    count = pages.update(state="stored")
+    retention.prune()
+    assert pages.count() == count > 0
+    pages.update(state="normalized")
+    retention.prune()
+    assert not pages.exists()
+
+
 def test_a_dry_run_names_as_many_pages_as_the_real_one_removes(old):
     would = retention.prune(dry_run=True)
     assert would.pages == retention.prune().pages > 0
