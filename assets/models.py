@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import BrinIndex, GinIndex
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -128,8 +128,6 @@ class Asset(models.Model):
         indexes = (
             models.Index(fields=["rank", "id"], name="asset_rank"),
             models.Index("symbol", "rank", name="asset_symbol"),
-            # Assets priced at one time lie side by side; and this kind of index costs an update next to nothing.
-            BrinIndex(fields=["fresh_until"], name="asset_due", pages_per_range=16, autosummarize=True),
         )
 
     def __str__(self) -> str:

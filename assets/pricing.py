@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from time import monotonic
 
 from django.db import connection, transaction
 
@@ -169,8 +170,21 @@ CROSS JOIN LATERAL (
 ) silent
 ORDER BY silent.listing_id
 """
+#: All assets are looked at, in the order in which they lie. No index is worth its while: of a time that every price
+#: moves on a BRIN keeps the earliest that it ever held, and any other costs each update its place on the page.
 DUE = """
-SELECT id FROM assets_asset WHERE fresh_until < clock_timestamp() ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+SELECT id FROM assets_asset WHERE id = ANY(ARRAY(
+    SELECT id FROM (SELECT id FROM assets_asset WHERE fresh_until < clock_timestamp() OFFSET 0) due
+    ORDER BY id LIMIT %s
+)) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+"""
+#: Whatever the quotes of these sources make, it is not what they made when it was last worked out.
+ALL_DUE = """
+WITH locked AS (
+    SELECT id FROM assets_asset WHERE id IN (SELECT asset_id FROM assets_quote WHERE source_id = ANY(%s))
+    ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE assets_asset asset SET fresh_until = now() FROM locked WHERE asset.id = locked.id
 """
 
 
@@ -255,10 +269,22 @@ def columns(agreed: Consensus, quotes: int) -> tuple[object, ...]:
     )
 
 
-def reprice_due(limit: int = 5000) -> int:
-    """Assets in whose consensus a quote has gone stale are priced again; the number of them. Commits by itself."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(DUE, [limit])
-        ids = [row[0] for row in cursor.fetchall()]
-        reprice(ids)
-    return len(ids)
+def all_due(source_ids: Iterable[int]) -> None:
+    """Every asset of these sources is due. Readers see it at once, `reprice_due` works through them."""
+    with connection.cursor() as cursor:
+        cursor.execute(ALL_DUE, [list(source_ids)])
+
+
+def reprice_due(limit: int = 5000, seconds: float = 5) -> int:
+    """Assets in whose consensus a quote has gone stale are priced again, as far as it can be in that time; the number
+    of them. Commits by itself.
+    """
+    end, priced_again = monotonic() + seconds, 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(DUE, [limit])
+            ids = [row[0] for row in cursor.fetchall()]
+            reprice(ids)
+        priced_again += len(ids)
+        if len(ids) < limit or monotonic() > end:
+            return priced_again

@@ -169,17 +169,18 @@ SUMMARY = f"""
 WITH per_source AS (
     SELECT q.source_id, count(*) AS rows, count(DISTINCT q.asset_id) AS assets,
            count(*) FILTER (WHERE {stale()}) AS stale,
-           count(*) FILTER (WHERE l.delisted_at IS NOT NULL) AS delisted,
            count(*) FILTER (WHERE q.price_usd IS NULL) AS without_price,
            max(q.observed_at) AS newest, min(q.observed_at) AS oldest, max(q.changed_at) AS changed,
            sum(q.market_cap) AS total_market_cap
-    FROM assets_quote q JOIN assets_source s ON s.id = q.source_id JOIN assets_listing l ON l.id = q.listing_id
-    GROUP BY q.source_id
+    FROM assets_quote q JOIN assets_source s ON s.id = q.source_id GROUP BY q.source_id
+), gone AS (
+    SELECT source_id, count(*) AS delisted FROM assets_listing WHERE delisted_at IS NOT NULL GROUP BY source_id
 )
 SELECT source.slug, source.title, source.enabled, coalesce(rows, 0), coalesce(assets, 0), coalesce(stale, 0),
        coalesce(delisted, 0), coalesce(without_price, 0), newest, oldest, changed, total_market_cap,
        source.last_sweep_at
 FROM assets_source source LEFT JOIN per_source ON per_source.source_id = source.id
+LEFT JOIN gone ON gone.source_id = source.id
 ORDER BY source.identity_rank, source.slug
 """
 SUMMARY_ASSETS = """

@@ -175,9 +175,10 @@ CROSS JOIN LATERAL (
 ) history
 ORDER BY quote.rank, quote.listing_id
 """
+#: Only a median has outliers; of all others nothing is taken apart.
 DISAGREEING = """
 SELECT slug, price_min, price_max, spread_bps, observed_at, outliers.said, outliers.sources
-FROM assets_asset asset
+FROM (SELECT * FROM assets_asset WHERE agreement IN ('disagree', 'median') OFFSET 0) asset
 CROSS JOIN LATERAL (
     SELECT string_agg((quote.entry ->> 'source') || ': ' || (quote.entry ->> 'reason'), '; ') AS said,
            coalesce(array_agg(quote.entry ->> 'source'), ARRAY(SELECT jsonb_array_elements_text(asset.sources_used)))

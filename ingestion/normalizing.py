@@ -127,9 +127,9 @@ def is_owed(page_id: int, most: int) -> bool:
     return RawPayload.objects.filter(pk=page_id, state=RawPayload.State.STORED, attempts__lt=most).exists()
 
 
-#: Its page, when it waits; with it, when neither was begun before, the pages of its run that follow it. No more of them
-#: are looked at than are taken, and they are looked up by their ids: the planner, who takes the pages that wait for one,
-#: would go through all of them for each of them.
+#: Its page, when it waits; with it, when neither was begun before, the pages of its run that follow it. Only so many as
+#: can be taken are looked at, and they are taken by their ids: the planner thinks that one page waits, and would go
+#: through all that do for each of them.
 BEGIN = """
 WITH first AS MATERIALIZED (
     SELECT id, run_id, attempts, records FROM ingestion_rawpayload

@@ -21,8 +21,7 @@ from django.db.models.functions import Now
 
 from assets import searching, store
 from assets.matching import lock_identities
-from assets.models import Asset
-from assets.pricing import reprice, reprice_due
+from assets.pricing import all_due, reprice_due
 from ingestion.finish import finish_if_done
 from ingestion.gate import OPEN_AT_MOST, PROBE_FOR
 from ingestion.lease import LASTS
@@ -130,7 +129,8 @@ def keep_schedules() -> None:
         cursor.execute(SCHEDULES)
         if edited := [source_id for (source_id,) in cursor.fetchall()]:
             lock_identities()  # whoever brings in listings, and does not know of it, has ended
-            reprice(Asset.objects.filter(quotes__source__in=edited).values_list("pk", flat=True))
+            # A million at once would take longer than a transaction may.
+            all_due(edited)
 
 
 def reconcile() -> Left:

@@ -102,7 +102,8 @@ def drop_pages(before: datetime) -> int:
 
 def forget_answers(before: datetime) -> None:
     """What a source said of its past is not kept as received any longer; that it was asked stays, and the points do."""
-    BackfillPiece.objects.filter(received_at__lt=before, state=BackfillPiece.State.DONE).update(body=None)
+    old = BackfillPiece.objects.filter(received_at__lt=before, state=BackfillPiece.State.DONE)
+    old.exclude(body=None).update(body=None)
 
 
 def drop_bodies() -> int:
@@ -138,8 +139,7 @@ def drop_months(partitions: Iterable[str]) -> list[str]:
     """
     waiting = list(partitions)
     for tries_left in reversed(range(TRIES)):
-        while waiting and drop_month(waiting[0]):
-            del waiting[0]
+        waiting = [name for name in waiting if not drop_month(name)]
         if waiting and tries_left:
             sleep(PAUSE)
     return waiting

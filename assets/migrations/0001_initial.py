@@ -134,7 +134,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('rank', 'id'),
-                'indexes': [models.Index(fields=['rank', 'id'], name='asset_rank'), models.Index(models.F('symbol'), models.F('rank'), name='asset_symbol'), django.contrib.postgres.indexes.BrinIndex(autosummarize=True, fields=['fresh_until'], name='asset_due', pages_per_range=16)],
+                'indexes': [models.Index(fields=['rank', 'id'], name='asset_rank'), models.Index(models.F('symbol'), models.F('rank'), name='asset_symbol')],
                 'constraints': [models.UniqueConstraint(fields=('slug',), name='asset_slug_once')],
             },
         ),

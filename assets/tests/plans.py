@@ -1,4 +1,4 @@
-"""What PostgreSQL goes through to carry a statement out, for tests that hold it to be in proportion to what is asked."""
+"""What PostgreSQL goes through to carry out a statement, for tests that hold it to be in proportion to its work."""
 
 from __future__ import annotations
 

@@ -82,3 +82,7 @@ def points() -> list[str]:
             "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'assets_price_point'::regclass"
         )
         return [name for (name,) in cursor.fetchall()]
+
+
+def test_where_no_price_is_due_the_assets_are_looked_at_once(filled):
+    assert rows_gone_through(pricing.DUE, [5000]) < 2 * len(filled)

@@ -1,8 +1,8 @@
 """CoinGecko, GET /coins/markets. Docs: https://docs.coingecko.com/reference/coins-markets (read 2026-06-22). USD, UTC.
 
 Pages of at most 250 by market cap; a short or an empty page is the last. Pages shift while they are read, so a coin may
-come twice (the newer word wins) or be missed (three sweeps must miss it before it counts as delisted). A market cap of 0
-beside an unknown supply means unknown. Keyless and demo calls share a host; every call counts, failed ones too. The
+come twice (the newer word wins) or be missed (three sweeps must miss it before it counts as delisted). A market cap of
+0 beside an unknown supply means unknown. Keyless and demo calls share a host; every call counts, failed ones too. The
 demo plan allows 10,000 calls a month and 30 a minute (100 since May 2026, which is disputed; 30 is safe): four pages
 every 20 minutes are 8,640 to 8,928 a month. No limit is published for keyless calls: they are held to the demo plan's.
 """

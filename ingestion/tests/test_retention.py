@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+import psycopg2
 import pytest
 from django.db import connection, transaction
 from django.db.models import F
@@ -219,3 +221,14 @@ def test_a_worker_whose_clock_is_ahead_drops_nothing(ingest, provider, monkeypat
         provider.change_prices()
     monkeypatch.setattr(retention, "datetime", Ahead)
     assert retention.prune() == retention.Pruned(0, 0, ())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_month_that_is_being_read_is_left_and_holds_no_other_up(monkeypatch):
+    monkeypatch.setattr(retention, "TRIES", 1)
+    store.make_partitions(["2020-01-01", "2020-02-01"])
+    with closing(psycopg2.connect(**connection.get_connection_params())) as other, other.cursor() as reader:
+        reader.execute("SELECT FROM assets_price_point_2020_01")
+        assert retention.drop_months([f"{POINTS}_2020_01", f"{POINTS}_2020_02"]) == [f"{POINTS}_2020_01"]
+        assert f"{POINTS}_2020_01" in months() and f"{POINTS}_2020_02" not in months()
+    assert retention.drop_months([f"{POINTS}_2020_01"]) == []
