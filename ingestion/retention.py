@@ -100,10 +100,12 @@ def drop_pages(before: datetime) -> int:
     return len(ids)
 
 
-def forget_answers(before: datetime) -> None:
-    """What a source said of its past is not kept as received any longer; that it was asked stays, and the points do."""
+def forget_answers(before: datetime) -> int:
+    """What a source said of its past is not kept as received any longer; that it was asked stays, and the points do.
+    How many answers.
+    """
     old = BackfillPiece.objects.filter(received_at__lt=before, state=BackfillPiece.State.DONE)
-    old.exclude(body=None).update(body=None)
+    return old.exclude(body=None).update(body=None)
 
 
 def drop_bodies() -> int:

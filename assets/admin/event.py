@@ -9,6 +9,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.decorators import display
 
 from assets.admin.reading import ReadOnlyAdmin, ago, label, link
+from assets.admin.searching import SearchedByListing
 from assets.models import Event
 
 KINDS: dict[str, str] = {
@@ -21,7 +22,7 @@ KINDS: dict[str, str] = {
 
 
 @admin.register(Event)
-class EventAdmin(ReadOnlyAdmin):
+class EventAdmin(SearchedByListing, ReadOnlyAdmin):
     """Listings that appeared, went stale, were delisted, came back, or moved to another asset."""
 
     list_display = ("when", "what", "listing_link", "name", "source", "detail")

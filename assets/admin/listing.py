@@ -13,6 +13,7 @@ from unfold.decorators import display
 
 from assets.admin.confirming import NOT_FOLLOWED, confirmed
 from assets.admin.reading import ReadOnlyAdmin, ago, bullets, dollars, grid, item_link, label, link, method, rows
+from assets.admin.searching import SearchedByListing
 from assets.models import Candidate, Decision, Event, Listing
 from assets.resolving import are_one, decide
 
@@ -38,9 +39,10 @@ class Presence(SimpleListFilter):
 
 
 @admin.register(Listing)
-class ListingAdmin(ReadOnlyAdmin):
+class ListingAdmin(SearchedByListing, ReadOnlyAdmin):
     """A listing is one source's entry for a coin. Tick several to say that they are one coin, or different ones."""
 
+    listing_field = "pk"
     list_display = ("key", "symbol", "name", "asset_link", "price", "because", "sure", "presence")
     list_filter = (("source", RelatedDropdownFilter), Presence)
     list_select_related = ("source", "asset", "quote")

@@ -9,11 +9,12 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from assets.admin.reading import ReadOnlyAdmin, ago, dollars, item_link, large, link, percent, rows
+from assets.admin.searching import SearchedByListing
 from assets.models import Quote
 
 
 @admin.register(Quote)
-class QuoteAdmin(ReadOnlyAdmin):
+class QuoteAdmin(SearchedByListing, ReadOnlyAdmin):
     """The current word of each source on each coin, with the record that it came from."""
 
     list_display = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from assets.models import Asset, Candidate, Decision, Event, Listing, Quote
 from assets.resolving import resolve_all
@@ -208,3 +210,16 @@ def test_a_slip_of_the_hand_is_not_obeyed(browser):
     assert browser.act("part", everything[:1]) == ["Choose 2 to 10 listings."]
     assert not Decision.objects.exists()
     assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("model", [Listing, Quote, Event])
+@pytest.mark.parametrize("word", ["TERN", "turnal", "NOC-1", "ern noctu", "noct no"])
+def test_a_listing_is_searched_by_words_of_its_texts_and_by_its_own_id(browser, model, word):
+    load("csv", record("noc-1", "ETERN", "Nocturnal", price_usd="1"), record("day", "DAYS", "Diurnal", price_usd="2"))
+    for each in Listing.objects.all():
+        each.events.create(kind=Event.Kind.LISTED)
+    with CaptureQueriesContext(connection) as asked:
+        shown = browser.list_of(model, f"?q={word}")
+    assert "Nocturnal" in shown and "Diurnal" not in shown
+    row_by_row = any("LIKE UPPER" in query["sql"] for query in asked)
+    assert row_by_row == (word == "noct no"), "only short words are no matter of the index"

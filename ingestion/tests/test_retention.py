@@ -15,9 +15,10 @@ from django.db.models.functions import Now
 
 from assets import candles, store
 from assets.models import DayCandle, HourCandle, PricePoint
+from assets.tests.factories import load, record
 from cryptoetl.demo import Fault
 from ingestion import replaying, retention
-from ingestion.models import Checkpoint, RawBody, RawPayload, Reject
+from ingestion.models import BackfillPiece, Checkpoint, RawBody, RawPayload, Reject
 
 LONG_AGO = timedelta(days=40)
 POINTS = "assets_price_point"
@@ -232,3 +233,12 @@ def test_a_month_that_is_being_read_is_left_and_holds_no_other_up(monkeypatch):
         assert retention.drop_months([f"{POINTS}_2020_01", f"{POINTS}_2020_02"]) == [f"{POINTS}_2020_01"]
         assert f"{POINTS}_2020_01" in months() and f"{POINTS}_2020_02" not in months()
     assert retention.drop_months([f"{POINTS}_2020_01"]) == []
+
+
+def test_an_answer_is_forgotten_once(db):
+    at = datetime(2020, 1, 1, tzinfo=UTC)
+    source = load("coingecko", record("a-coin"))
+    body = RawBody.objects.create(sha256=b"x" * 32, encoding="utf-8", size=1)
+    values = {"source": source, "listing": source.listings.get(), "interval": "1h", "state": "done", "body": body}
+    BackfillPiece.objects.create(**values, begin=at, end=at + LONG_AGO)
+    assert [retention.forget_answers(datetime.now(UTC)) for _ in range(2)] == [1, 0]
