@@ -73,6 +73,10 @@ ASSET_PARAMETERS: tuple[Parameter, ...] = (
 LISTED = "q.listing_id IN (WITH listed AS MATERIALIZED (SELECT id FROM assets_listing WHERE {}) SELECT id FROM listed)"
 
 
+#: By their keys, which are few: else PostgreSQL may look for them along the whole list, in its order.
+OF_ASSET = "q.listing_id = ANY(ARRAY(SELECT id FROM assets_listing WHERE asset_id = %s))"
+
+
 def row_with(part: str, text: str) -> Condition:
     """The rows of listings whose text holds the part."""
     found = searching.listings_with(part, text)
@@ -96,7 +100,7 @@ DATA_FILTERS: Mapping[str, Make] = {
     "symbol": lambda part, table: row_with(part, searching.SYMBOL),
     "search": lambda part, table: row_with(part, searching.ANY),
     "source": lambda slug, table: Condition("q.source_id = %s", source_key(slug), tally="source_id"),
-    "asset_id": lambda asset_id, table: Condition("q.asset_id = %s", (resolve(asset_id) or (0, ""))[0]),
+    "asset_id": lambda asset_id, table: Condition(OF_ASSET, (resolve(asset_id) or (0, ""))[0]),
     "ids": lambda ids, table: Condition("q.listing_id = ANY(%s)", list(ids)),
     "symbols": lambda symbols, table: Condition(LISTED.format("upper(symbol) = ANY(%s)"), list(symbols)),
     "min_price": lambda price, table: Condition("q.price_usd >= %s", price),

@@ -91,7 +91,10 @@ class Neighbours:
 
     def of_source(self, source: Source, ids: Iterable[str]) -> list[Listing]:
         return self._read(
-            FACTS + "WHERE listing.source_id = %s AND listing.source_asset_id = ANY(%s::text[])",
+            FACTS
+            + """WHERE listing.id = ANY(ARRAY(
+                SELECT id FROM assets_listing WHERE source_id = %s AND source_asset_id = ANY(%s::text[])
+            ))""",
             [source.pk, array_of(ids)],
         )
 

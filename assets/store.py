@@ -89,7 +89,8 @@ SELECT staging.page_id, count(*) FILTER (WHERE quoted.is_new),
 UNION ALL SELECT NULL, NULL, NULL, coalesce(array_agg(asset_id), '{}') FROM quoted
 """
 
-#: In terms of the words that are staged and not merged yet.
+#: In terms of the words that are staged and not merged yet. A point is found by its key: + 0 keeps out the index on
+#: pages, which would be gone through once for each word.
 DISPUTED = """
 SELECT listing.source_asset_id, staging.observed_at, staging.page_id, staging.listing_id
 FROM staging JOIN assets_listing listing ON listing.id = staging.listing_id
@@ -98,7 +99,7 @@ WHERE (quote.observed_at = staging.observed_at AND quote.page_id < staging.page_
    OR EXISTS (
        SELECT FROM assets_price_point point
        WHERE point.listing_id = staging.listing_id AND point.observed_at = staging.observed_at
-         AND point.page_id < staging.page_id
+         AND point.page_id + 0 < staging.page_id
          AND (point.price_usd, point.market_cap, point.volume_24h)
              IS DISTINCT FROM (staging.price_usd, staging.market_cap, staging.volume_24h)
    )

@@ -86,3 +86,32 @@ def points() -> list[str]:
 
 def test_where_no_price_is_due_the_assets_are_looked_at_once(filled):
     assert rows_gone_through(pricing.DUE, [5000]) < 2 * len(filled)
+
+
+@pytest.fixture
+def grown(db):
+    """Tables that have grown a thousandfold since PostgreSQL looked at what is in them."""
+    now = datetime.now(UTC)
+    source = load("csv", *(record(f"first-{n}", f"F{n}", f"First {n}", at=now, price_usd="1") for n in range(10)))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE assets_asset, assets_listing, assets_quote")
+        cursor.execute(GROW, {"source": source.pk, "coins": 10 * COINS})
+    return source
+
+
+GROW = """
+INSERT INTO assets_asset (slug, symbol, name) SELECT 'more:' || n, '', '' FROM generate_series(1, %(coins)s) n;
+INSERT INTO assets_listing (source_id, source_asset_id, asset_id, symbol, name)
+SELECT %(source)s, slug, id, '', '' FROM assets_asset WHERE slug LIKE 'more:%%';
+INSERT INTO assets_quote (listing_id, source_id, asset_id, observed_at, page_id, position, digest)
+SELECT id, source_id, asset_id, now(), 1, 0, 0 FROM assets_listing WHERE source_asset_id LIKE 'more:%%';
+"""
+
+
+def test_some_listings_of_a_source_that_has_grown_are_looked_up(grown, monkeypatch):
+    gone: list[int] = []
+    monkeypatch.setattr(
+        matching.Neighbours, "_read", lambda _, sql, values: gone.append(rows_gone_through(sql, values)) or []
+    )
+    matching.Neighbours().of_source(grown, [f"more:{n}" for n in range(1, 1000)])
+    assert gone[0] < 10 * COINS
