@@ -191,6 +191,19 @@ def test_a_quote_that_goes_stale_is_an_event_though_another_source_speaks_first(
     assert (event.kind, event.listing.source.slug) == ("stale", "coingecko")
 
 
+def test_a_quote_that_was_stale_before_or_whose_source_is_off_is_no_event_of_now():
+    now = datetime.now(UTC).replace(microsecond=0)
+    Source.objects.update(last_sweep_at=now, interval_seconds=600)
+    for slug, own, age in (("coingecko", "bitcoin", 3600), ("coinpaprika", "btc-bitcoin", 1805), ("csv", "Btc", 1805)):
+        merge(slug, AssetRecord(own, "BTC", "Bitcoin", now - timedelta(seconds=age), Decimal(100)))
+    Source.objects.filter(slug="csv").update(enabled=False)
+    Event.objects.all().delete()
+    # The passing of time: the consensus was worked out after the first had gone stale, and before the others had.
+    Asset.objects.update(fresh_until=now - timedelta(seconds=5))
+    assert reprice_due() == 1
+    assert Event.objects.get().listing.source.slug == "coinpaprika"
+
+
 def test_the_database_refuses_what_must_not_be():
     merge("coingecko", record())
     with pytest.raises(IntegrityError), transaction.atomic():
