@@ -34,9 +34,9 @@ def together(a: Listing, b: Listing) -> bool:
 
 @pytest.fixture
 def doubtful() -> tuple[Listing, Listing]:
-    """Two listings with one symbol and one name whose market caps are far apart: kept apart, and a candidate."""
+    """Two listings with one symbol and one name whose figures are far apart: kept apart, and a candidate."""
     load("coingecko", record("pepe", "PEPE", "Pepe", price_usd="0.00001", market_cap="4000000000", rank=30))
-    load("coinpaprika", record("pepe-pepe", "PEPE", "Pepe", price_usd="0.00001", market_cap="4000", rank=3000))
+    load("coinpaprika", record("pepe-pepe", "PEPE", "Pepe", price_usd="0.01", market_cap="4000", rank=3000))
     return listing("coingecko", "pepe"), listing("coinpaprika", "pepe-pepe")
 
 
@@ -125,7 +125,7 @@ def test_a_pair_in_doubt_is_shown_side_by_side_with_its_reasons(browser, doubtfu
 def test_a_pair_that_stays_in_doubt_keeps_its_address(browser, doubtful):
     pair = Candidate.objects.get()
     resolve_all()
-    load("coinpaprika", record("pepe-pepe", "PEPE", "PEPE", price_usd="0.00001", market_cap="4000", rank=3000))
+    load("coinpaprika", record("pepe-pepe", "PEPE", "PEPE", price_usd="0.01", market_cap="4000", rank=3000))
     kept = Candidate.objects.get()
     assert (kept.pk, kept.seen_at) == (pair.pk, pair.seen_at)
 

@@ -16,6 +16,7 @@ from django.test import Client
 from assets import searching, store
 from assets.matching import IDENTITY_LOCK
 from assets.models import Asset, Listing, ListingText, PricePoint, Quote, Source
+from assets.pricing import reprice_due
 from assets.resolving import decide
 from assets.tests.factories import load, record
 from ingestion import alerts, finish, normalizing, pipeline, reconciling, replaying, retention, sweeps
@@ -159,6 +160,7 @@ def test_a_coin_that_comes_in_while_its_schedule_is_edited_is_fresh_by_the_new_o
             many.begin(lambda: load("csv", record("new", "NEW", "New", at=NOW, price_usd="1")))
             many.begin(reconciling.keep_schedules)
         many.all_done()
+    reprice_due()
     assert Asset.objects.get().fresh_until == NOW + 3 * timedelta(seconds=77)
 
 
@@ -311,7 +313,7 @@ def test_a_month_that_somebody_reads_for_long_is_left_and_nobody_waits_for_it(ma
         assert (said.code, waiting()) == (0, 0)
         assert said.out.splitlines()[-1] == "Points are being read all the time: these months go another day: 2020-01."
         load("csv", record("new", "NEW", "New", price_usd="1"))
-    assert manage("prune").out.splitlines()[-1].endswith("of 1 months older than 60 days: 2020-01.")
+    assert manage("prune").out.splitlines()[-1].endswith("of 1 month older than 60 days: 2020-01.")
 
 
 @pytest.fixture
