@@ -153,15 +153,16 @@ def test_a_coin_is_priced_by_its_source_as_it_is_and_not_as_the_page_found_it():
 def test_a_coin_that_comes_in_while_its_schedule_is_edited_is_fresh_by_the_new_one():
     from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+    now = datetime.now(UTC)
     every, _ = IntervalSchedule.objects.get_or_create(every=77, period="seconds")
     PeriodicTask.objects.filter(name="ingest csv").update(interval=every)
     with hands() as many:
         with held("LOCK TABLE assets_price_point IN ACCESS EXCLUSIVE MODE"):
-            many.begin(lambda: load("csv", record("new", "NEW", "New", at=NOW, price_usd="1")))
+            many.begin(lambda: load("csv", record("new", "NEW", "New", at=now, price_usd="1")))
             many.begin(reconciling.keep_schedules)
         many.all_done()
     reprice_due()
-    assert Asset.objects.get().fresh_until == NOW + 3 * timedelta(seconds=77)
+    assert Asset.objects.get().fresh_until == now + 3 * timedelta(seconds=77)
 
 
 def test_a_page_of_an_earlier_run_and_one_of_the_newest_in_the_same_moment():
@@ -307,6 +308,7 @@ def test_what_is_read_again_brings_a_dropped_month_back_for_news_alone():
 def test_a_month_that_somebody_reads_for_long_is_left_and_nobody_waits_for_it(manage, settings, monkeypatch):
     monkeypatch.setattr(retention, "PAUSE", 0.01)
     settings.HISTORY_RETENTION_DAYS = 60
+    manage("prune")  # what others have left
     store.ensure_partitions([LONG_AGO])
     with held("DECLARE slow CURSOR FOR SELECT FROM assets_price_point"):
         said = manage("prune")
