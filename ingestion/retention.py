@@ -8,6 +8,7 @@ dropped, of points and of the candles of an hour alike; candles of a day stay. P
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from assets.clock import database_clock
 from ingestion.models import BackfillPiece
 
 CHUNK = 500
-#: A month in use is asked for so often, with a pause between, and waited for no longer than this: well below
+#: Months in use are asked for so often in all, with a pause after each, and waited for no longer than this: well below
 #: `deadlock_timeout`, so that nobody is cancelled for who reads points and candles in another order.
 TRIES, PAUSE, MOMENT = 10, 1.0, "300ms"
 
@@ -139,12 +140,15 @@ def drop_months(partitions: Iterable[str]) -> list[str]:
     Who drops a month waits for all that read or write any point, and whoever comes meanwhile waits behind him. So he
     waits for a moment only, now and then: what an export to a slow reader holds goes another day.
     """
-    waiting = list(partitions)
-    for tries_left in reversed(range(TRIES)):
-        waiting = [name for name in waiting if not drop_month(name)]
-        if waiting and tries_left:
-            sleep(PAUSE)
-    return waiting
+    waiting, tries_left = deque(partitions), TRIES
+    while waiting and tries_left:
+        if drop_month(waiting[0]):
+            waiting.popleft()
+        else:
+            waiting.rotate(-1)
+            tries_left -= 1
+            sleep(PAUSE if tries_left else 0)
+    return sorted(waiting)
 
 
 def drop_month(name: str) -> bool:

@@ -226,13 +226,21 @@ def test_a_worker_whose_clock_is_ahead_drops_nothing(ingest, provider, monkeypat
 
 @pytest.mark.django_db(transaction=True)
 def test_a_month_that_is_being_read_is_left_and_holds_no_other_up(monkeypatch):
-    monkeypatch.setattr(retention, "TRIES", 1)
+    monkeypatch.setattr(retention, "TRIES", 2)
     store.make_partitions(["2020-01-01", "2020-02-01"])
     with closing(psycopg2.connect(**connection.get_connection_params())) as other, other.cursor() as reader:
         reader.execute("SELECT FROM assets_price_point_2020_01")
         assert retention.drop_months([f"{POINTS}_2020_01", f"{POINTS}_2020_02"]) == [f"{POINTS}_2020_01"]
         assert f"{POINTS}_2020_01" in months() and f"{POINTS}_2020_02" not in months()
     assert retention.drop_months([f"{POINTS}_2020_01"]) == []
+
+
+def test_months_in_use_are_asked_for_so_often_in_all(monkeypatch):
+    asked = []
+    monkeypatch.setattr(retention, "PAUSE", 0)
+    monkeypatch.setattr(retention, "drop_month", asked.append)
+    assert retention.drop_months(["b", "a"]) == ["a", "b"]
+    assert len(asked) == retention.TRIES
 
 
 def test_an_answer_is_forgotten_once(db):
