@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from time import monotonic
 
 import pytest
@@ -16,30 +13,16 @@ from ingestion import alerts, http
 from ingestion.errors import Unavailable
 from ingestion.models import Run
 from ingestion.runs import start_run
+from ingestion.tests.receiving import receiver
 
 
 @pytest.fixture
 def heard(settings) -> Iterator[list[dict]]:
     """What a receiver of our own was sent."""
     messages: list[dict] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            messages.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    settings.ALERT_WEBHOOK_URL = f"http://127.0.0.1:{server.server_port}/hook?token=CANARY"
-    yield messages
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with receiver(messages.append) as address:
+        settings.ALERT_WEBHOOK_URL = f"{address}hook?token=CANARY"
+        yield messages
 
 
 def test_a_source_that_begins_to_fail_and_is_well_again_is_told_once_each(ingest, provider, heard):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from django.db import connection, transaction
@@ -25,6 +23,7 @@ from ingestion.models import Pulse, RawPayload, Reject, Run
 from ingestion.runs import start_run
 from ingestion.source import Gone, Page
 from ingestion.tests.hands import hands, held, waiting
+from ingestion.tests.receiving import receiver
 from ingestion.tests.stored import stored_page
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -324,26 +323,15 @@ def slow_receiver(settings) -> Iterator[tuple[list[dict], threading.Event, threa
     told: list[dict] = []
     asked, answer = threading.Event(), threading.Event()
 
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            asked.set()
-            answer.wait(20)
-            self.send_response(204)
-            self.end_headers()
+    def hear(message: dict) -> None:
+        told.append(message)
+        asked.set()
+        answer.wait(20)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    settings.ALERT_WEBHOOK_URL = f"http://127.0.0.1:{server.server_port}/"
-    yield told, asked, answer
-    answer.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with receiver(hear) as address:
+        settings.ALERT_WEBHOOK_URL = address
+        yield told, asked, answer
+        answer.set()
 
 
 def test_a_receiver_slower_than_the_reconciler_is_told_once(slow_receiver):
