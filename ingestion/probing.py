@@ -9,6 +9,7 @@ from dataclasses import replace
 from time import perf_counter
 
 from assets.models import Source as SourceRow
+from assets.wording import counted
 from ingestion.errors import Malformed
 from ingestion.registry import configured
 from ingestion.source import Page
@@ -28,6 +29,5 @@ def probe(row: SourceRow) -> str:
         raise Malformed(page.broken)
     if not isinstance(page, Page) or not page.records:
         raise Malformed(f"{row.title} holds nothing.")
-    records = f"{page.records:,} record{'s' if page.records != 1 else ''}"
     more = "" if page.cursor is None else " in its first page, and more"
-    return f"can be read within {perf_counter() - begun:.2f} s: {records}{more} ({page.url})"
+    return f"can be read within {perf_counter() - begun:.2f} s: {counted(page.records, 'record')}{more} ({page.url})"

@@ -35,13 +35,13 @@ class SearchedByListing:
 def listings_of(term: str) -> set[int] | None:
     """The listings that each word of it is about; None when the index can't tell."""
     found: set[int] | None = None
+    # Of each source, for that is how the ids are indexed.
+    sources = list(Source.objects.values_list("pk", flat=True))
     for word in term.split():
         named = None if '"' in word or "'" in word else searching.listings_with(word, searching.ANY)
         if named is None:
             return None
         ids = {listing for listing, _ in named}
-        # Of each source, for that is how the ids are indexed.
-        sources = list(Source.objects.values_list("pk", flat=True))
         own = Listing.objects.filter(source__in=sources, source_asset_id__in=(word, word.lower(), word.upper()))
         ids.update(own.values_list("pk", flat=True))
         found = ids if found is None else found & ids
