@@ -39,7 +39,7 @@ class Run(models.Model):
 
     ACTIVE = (Status.QUEUED, Status.RUNNING)
 
-    source = models.ForeignKey(Source, models.PROTECT, related_name="runs")
+    source = models.ForeignKey(Source, models.PROTECT, related_name="runs", db_index=False)
     status = models.TextField(choices=Status, default=Status.QUEUED, db_default=Status.QUEUED)
     trigger = models.TextField(choices=Trigger)
     slot = models.DateTimeField(null=True, blank=True, help_text="The schedule slot it stands for.")
@@ -106,7 +106,13 @@ class Run(models.Model):
                 condition=~Q(status="running") | Q(started_at__isnull=False), name="run_running_has_start"
             ),
         )
-        indexes = (models.Index(fields=["source", "-id"], name="run_of_source"),)
+        # However many a source has, and however long ago its last of a kind was: /health looks at each of these.
+        indexes = (
+            models.Index(fields=["source", "-id"], name="run_of_source"),
+            models.Index(fields=["source", "status", "-id"], name="run_of_status"),
+            models.Index(fields=["source", "queued_at"], name="run_queued"),
+            models.Index(fields=["source", "-id"], name="run_processed", condition=~Q(last_processed_id="")),
+        )
 
     def __str__(self) -> str:
         return f"run {self.pk}"
@@ -151,7 +157,7 @@ class RawPayload(models.Model):
         FAILED = "failed"
 
     run = models.ForeignKey(Run, models.PROTECT, related_name="payloads")
-    source = models.ForeignKey(Source, models.PROTECT, related_name="+")
+    source = models.ForeignKey(Source, models.PROTECT, related_name="+", db_index=False)
     sweep = models.IntegerField()
     number = models.IntegerField(help_text="Its place in the run, from 1.")
     cursor = models.TextField(null=True, blank=True, help_text="What it was fetched from.")
@@ -182,7 +188,7 @@ class RawPayload(models.Model):
         ordering = ("-id",)
         constraints = (models.UniqueConstraint(fields=["run", "number"], name="payload_once"),)
         indexes = (
-            models.Index(fields=["source", "sweep"], name="payload_of_sweep"),
+            models.Index(fields=["source", "sweep", "id"], name="payload_of_sweep"),
             models.Index(fields=["id"], name="payload_waiting", condition=Q(state="stored")),
             models.Index(fields=["received_at"], name="payload_received"),
         )

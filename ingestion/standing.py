@@ -46,11 +46,11 @@ LEFT JOIN LATERAL (SELECT * FROM ingestion_run run WHERE run.source_id = source.
 LEFT JOIN LATERAL (SELECT * FROM ingestion_run run WHERE run.source_id = source.id
     AND run.status = 'failed' ORDER BY id DESC LIMIT 1) bad ON true
 LEFT JOIN LATERAL (SELECT queued_at FROM ingestion_run run WHERE run.source_id = source.id
-    AND run.trigger = 'schedule' ORDER BY id DESC LIMIT 1) scheduled ON true
+    AND run.slot IS NOT NULL ORDER BY slot DESC LIMIT 1) scheduled ON true
 LEFT JOIN LATERAL (SELECT last_processed_id FROM ingestion_run run WHERE run.source_id = source.id
     AND run.last_processed_id <> '' ORDER BY id DESC LIMIT 1) processed ON true
 LEFT JOIN LATERAL (SELECT normalized_at FROM ingestion_rawpayload page WHERE page.source_id = source.id
-    AND page.state = 'normalized' ORDER BY id DESC LIMIT 1) page ON true
+    AND page.state = 'normalized' ORDER BY sweep DESC, id DESC LIMIT 1) page ON true
 LEFT JOIN ingestion_checkpoint checkpoint ON checkpoint.source_id = source.id
 LEFT JOIN ingestion_gate gate ON gate.source_id = source.id
 LEFT JOIN ingestion_callmonth month ON month.source_id = source.id

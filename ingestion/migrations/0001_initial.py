@@ -69,7 +69,7 @@ class Migration(migrations.Migration):
                 ('rejected', models.IntegerField(db_default=0, default=0)),
                 ('last_id', models.TextField(blank=True, db_default='', default='')),
                 ('body', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='payloads', to='ingestion.rawbody')),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='assets.source')),
+                ('source', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='assets.source')),
             ],
             options={
                 'ordering': ('-id',),
@@ -125,7 +125,7 @@ class Migration(migrations.Migration):
                 ('cancel_requested', models.BooleanField(db_default=False, default=False)),
                 ('request_key', models.TextField(blank=True, editable=False, help_text='The request over HTTP that asked for it, when it has a key.', null=True)),
                 ('fail_after', models.BigIntegerField(blank=True, help_text='Stop after so many records: FAIL_AFTER_N_RECORDS of whoever asked for it.', null=True)),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='assets.source')),
+                ('source', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='assets.source')),
             ],
             options={
                 'ordering': ('-id',),
@@ -233,6 +233,18 @@ class Migration(migrations.Migration):
             model_name='run',
             index=models.Index(fields=['source', '-id'], name='run_of_source'),
         ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(fields=['source', 'status', '-id'], name='run_of_status'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(fields=['source', 'queued_at'], name='run_queued'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(condition=models.Q(('last_processed_id', ''), _negated=True), fields=['source', '-id'], name='run_processed'),
+        ),
         migrations.AddConstraint(
             model_name='run',
             constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['queued', 'running'])), fields=('source',), name='run_one_active_per_source'),
@@ -267,7 +279,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='rawpayload',
-            index=models.Index(fields=['source', 'sweep'], name='payload_of_sweep'),
+            index=models.Index(fields=['source', 'sweep', 'id'], name='payload_of_sweep'),
         ),
         migrations.AddIndex(
             model_name='rawpayload',

@@ -16,9 +16,10 @@ from django.db import connection, connections
 
 from assets.models import Source
 from assets.tests.factories import load, record
+from assets.tests.plans import rows_gone_through
 from ingestion import heartbeat, reach
 from ingestion.models import Pulse, Run
-from ingestion.standing import standings
+from ingestion.standing import STANDINGS, standings
 
 SLUGS = ("coingecko", "coinpaprika", "csv")
 
@@ -266,3 +267,27 @@ def test_database_trouble_does_not_wait_longer_than_it_is_told(monkeypatch, sile
 def test_every_source_stands_in_one_query(django_assert_num_queries):
     with django_assert_num_queries(1):
         assert [one.slug for one in standings()] == list(SLUGS)
+
+
+@pytest.mark.django_db
+def test_how_sources_stand_is_known_without_going_through_years_of_runs():
+    """One source has never failed, one has never done anything else nor been run by the schedule, one has no page."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO ingestion_run (source_id, status, trigger, slot, queued_at, started_at, finished_at,
+                                          last_processed_id)
+               SELECT source.id, status, trigger, CASE trigger WHEN 'schedule' THEN at END, at, at, at, last
+               FROM (VALUES ('coingecko', 'completed', 'schedule', 'zcash'), ('csv', 'failed', 'api', ''))
+                    AS source_of (slug, status, trigger, last)
+               JOIN assets_source source USING (slug)
+               CROSS JOIN LATERAL (SELECT now() - n * interval '1 hour' AS at FROM generate_series(1, 2000) n) hours"""
+        )
+        cursor.execute("INSERT INTO ingestion_rawbody (sha256, text, encoding, size) VALUES ('x', '[]', 'utf-8', 2)")
+        cursor.execute(
+            """INSERT INTO ingestion_rawpayload (run_id, source_id, sweep, number, url, body_id, received_at, state)
+               SELECT id, source_id, 1, 1, '', 'x', queued_at, 'normalized'
+               FROM ingestion_run WHERE trigger = 'schedule'"""
+        )
+        cursor.execute("ANALYZE ingestion_run, ingestion_rawpayload")
+    assert [one.status for one in standings()] == ["completed", None, "failed"]
+    assert rows_gone_through(STANDINGS) < 400

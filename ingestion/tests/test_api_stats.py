@@ -92,7 +92,8 @@ def test_the_next_run_is_due_whole_intervals_after_the_last_one_of_the_schedule(
     now = datetime.now(UTC)
     for ago, trigger in [(timedelta(minutes=45), "schedule"), (timedelta(minutes=3), "command")]:
         run = ended("coingecko")
-        Run.objects.filter(pk=run.pk).update(queued_at=now - ago, trigger=trigger)
+        slot = now - ago if trigger == "schedule" else None
+        Run.objects.filter(pk=run.pk).update(queued_at=now - ago, trigger=trigger, slot=slot)
     due = datetime.fromisoformat(client.get("/stats").json()["sources"]["coingecko"]["next_due_at"])
     assert abs(due - (now + timedelta(minutes=15))) < timedelta(seconds=1)
 
