@@ -26,6 +26,12 @@ FIGURES = (
 )
 NAMED_AT_MOST = 20
 
+#: Of a run whose pages retention has removed, or that nobody has read yet, nobody knows what it held.
+KNOWN = """
+SELECT bool_and(run.pages <= (
+    SELECT count(*) FROM ingestion_rawpayload page WHERE page.run_id = run.id AND page.state <> 'stored'))
+FROM ingestion_run run WHERE run.id IN %s
+"""
 ONLY_IN = """
 WITH held AS (
     SELECT unnest(sighting.listing_ids) AS id FROM ingestion_sighting sighting
@@ -69,14 +75,14 @@ class OnlyIn:
 class Comparison:
     figures: tuple[Compared, ...]
     only_in_a: OnlyIn | None
-    """None when the runs are of two sources: then nothing is to be compared."""
+    """None when the runs are of two sources: then nothing is to be compared. Or when a page of one is not there."""
     only_in_b: OnlyIn | None
 
 
 def compare(a: Run, b: Run) -> Comparison:
     """What differs between the two."""
     figures = tuple(Compared(name, figure(a, name), figure(b, name)) for name in FIGURES)
-    if a.source_id != b.source_id:
+    if a.source_id != b.source_id or not known(a, b):
         return Comparison(figures, None, None)
     return Comparison(figures, only_in(a, b), only_in(b, a))
 
@@ -90,6 +96,13 @@ def figure(run: Run, name: str) -> Any:
             return None
         return round((run.finished_at - run.started_at).total_seconds(), 3)
     return getattr(run, name)
+
+
+def known(a: Run, b: Run) -> bool:
+    """Whether every page of both is there, and read."""
+    with connection.cursor() as cursor:
+        cursor.execute(KNOWN, [(a.pk, b.pk)])
+        return bool(cursor.fetchone()[0])
 
 
 def only_in(one: Run, other: Run) -> OnlyIn:

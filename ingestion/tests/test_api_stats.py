@@ -8,7 +8,7 @@ import pytest
 
 from assets.models import Event, Listing, Source
 from assets.tests.factories import load, record
-from ingestion.models import CallMonth, Drift, Gate, RawPayload, Reject, Run
+from ingestion.models import CallMonth, Drift, Gate, RawPayload, Reject, Run, Sighting
 
 pytestmark = pytest.mark.django_db
 
@@ -109,7 +109,7 @@ def test_the_number_of_queries_does_not_grow(client, django_assert_num_queries):
         ("/stats/performance", 2),
         ("/stats/anomalies", 3),
         (f"/stats/runs/{Run.objects.first().pk}", 3),
-        ("/stats/runs/compare?a={0}&b={0}".format(Run.objects.first().pk), 4),
+        ("/stats/runs/compare?a={0}&b={0}".format(Run.objects.first().pk), 5),
     ]:
         with django_assert_num_queries(queries):
             assert client.get(path).status_code == 200, path
@@ -216,6 +216,20 @@ def test_two_runs_side_by_side(client):
     assert data["differences"]["inserted"] == {"a": 10, "b": 7, "change": -3}
     assert data["differences"]["duration_seconds"]["change"] == 3.5
     assert "pages" not in data["differences"]
+
+
+def test_what_a_run_held_is_not_known_once_a_page_of_it_is_gone(client):
+    a, b = ended("coingecko", pages=2), ended("coingecko", pages=1)
+    pages = [page_of(a), page_of(a, 2), page_of(b)]
+    for page, listing_ids in zip(pages, ([1], [2], [1]), strict=True):
+        Sighting.objects.create(payload=page, listing_ids=listing_ids)
+    asked = f"/stats/runs/compare?a={a.pk}&b={b.pk}"
+    assert client.get(asked).json()["data"]["only_in_a"]["count"] == 1
+    RawPayload.objects.filter(pk=pages[0].pk).update(state="stored")
+    assert client.get(asked).json()["data"]["only_in_b"] is None, "nobody has read it yet"
+    pages[0].delete()
+    data = client.get(asked).json()["data"]
+    assert (data["only_in_a"], data["only_in_b"]) == (None, None), "coins of run b would be missing in run a"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from django.contrib.auth import authenticate, get_user_model
 from assets.models import Asset, Listing, ListingKey, PricePoint, Quote, Source
 from cryptoetl.demo import Fault, ProviderServer, bundled_coins
 from ingestion import sources as modules
-from ingestion.models import CallMonth, Checkpoint, RawPayload, Reject, Run
+from ingestion.models import CallMonth, Checkpoint, RawPayload, Reject, Run, Sighting
 from ingestion.runs import start_run
 from ingestion.tests.conftest import point_at
 
@@ -223,6 +223,10 @@ def test_runs_lists_shows_and_compares(manage, provider):
     assert f"Only in run {first.pk}: 1 listing: btc-bitcoin" in compared
     assert f"Only in run {second.pk}: 0 listings" in compared
     assert f"-{first.inserted - second.inserted:,}" in compared
+    Sighting.objects.filter(payload__run=first).delete()
+    first.payloads.all().delete()
+    compared = manage("runs", "compare", str(first.pk), str(second.pk)).out
+    assert "Only in" not in compared and "is not known" in compared
 
 
 # ---------------------------------------------------------------------------------------------------------- sources

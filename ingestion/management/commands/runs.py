@@ -122,6 +122,10 @@ class Command(SentenceCommand):
         for run, only in ((a, compared.only_in_a), (b, compared.only_in_b)):
             if only is not None:
                 self.stdout.write(f"\nOnly in run {run.pk}: {listings(only)}")
+        if compared.only_in_a is None and a.source_id == b.source_id:
+            self.stdout.write(
+                "\nWhich listings each of them held is not known: not all of their pages are there, and read."
+            )
 
 
 def text(value: object) -> str:
