@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from time import time
@@ -20,6 +20,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from assets import reader
+from assets.clock import database_clock
 from assets.models import Source
 from assets.wording import span
 from ingestion import broker, workers
@@ -198,7 +199,7 @@ def heartbeat() -> Finding:
     pulse = Pulse.objects.filter(name="reconcile").first()
     if pulse is None:
         return warn("beat", "has not ticked yet: the schedule and the reconciler rest")
-    silent = datetime.now(UTC) - pulse.at
+    silent = database_clock() - pulse.at
     says = f"last tick carried out {span(silent)} ago"
     if silent > PULSE_FAIL:
         return fail("beat", f"{says}: beat or the workers are not running, so nothing is scheduled or taken over")

@@ -17,7 +17,7 @@ from django.db import connection, connections
 from assets.models import Source
 from assets.tests.factories import load, record
 from assets.tests.plans import rows_gone_through
-from ingestion import heartbeat, reach
+from ingestion import checkup, health, heartbeat, reach
 from ingestion.models import Pulse, Run
 from ingestion.standing import STANDINGS, standings
 
@@ -211,6 +211,22 @@ def test_the_details(client, settings, django_assert_num_queries):
     assert gecko["status"] == "healthy" and gecko["seconds_since_success"] < 60 and gecko["late_seconds"] == 0
     assert 0 < answer["disk"]["free_bytes"] < answer["disk"]["total_bytes"]
     assert answer["versions"]["postgresql"] and answer["versions"]["redis"] and answer["versions"]["cryptoetl"]
+
+
+@pytest.mark.django_db
+def test_the_pulse_is_measured_by_the_clock_that_it_is_written_by(monkeypatch):
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(minutes=9)
+
+    well()
+    Pulse.objects.create(name="reconcile")
+    for module in (health, checkup):
+        monkeypatch.setattr(module, "datetime", Ahead, raising=False)
+    assert checkup.heartbeat().level == "ok"
+    found = health.health()
+    assert (found.etl, found.reasons) == ("healthy", []) and abs(health.details(found)["beat"]["seconds_since"]) < 60
 
 
 # ---------------------------------------------------------------------------------------------------------- workers
