@@ -125,11 +125,12 @@ def verdict(run: Run) -> tuple[str, str]:
         return Run.Status.PARTIAL, f"Page {left.number} of run {left.run_id}: {left.error or 'It waits to be read.'}"
     kept = sweeps.kept(run.source, run.sweep)
     before, title = run.source.last_sweep_records, run.source.title
-    SourceRow.objects.filter(pk=run.source_id).update(last_sweep_records=kept)
     least = BY_SLUG[run.source.slug].min_records
     if kept < least:
         rejected = f" All {run.rejected:,} records were rejected." if run.rejected else ""
         return Run.Status.FAILED, f"{title} sent no record where there should be at least {least}.{rejected}"
+    # Not of a sweep that failed: what comes after it is measured by the last one that held something.
+    SourceRow.objects.filter(pk=run.source_id).update(last_sweep_records=kept)
     if before >= MANY and kept < before * SHRUNK:
         return (
             Run.Status.PARTIAL,

@@ -131,3 +131,13 @@ def test_a_broken_page_that_a_later_run_of_the_sweep_fetched_again_holds_nothing
     provider.fail("coingecko", Fault.CUT_JSON, match={"page": 2})
     assert ingest("coingecko").status == "failed"
     assert (ingest("coingecko").status, RawPayload.objects.filter(state="failed").count()) == ("completed", 1)
+
+
+def test_what_comes_after_an_empty_sweep_is_measured_by_the_last_one_that_held_something(file):
+    coins = [f"coin{number}" for number in range(120)]
+    assert file(*map(row, coins)).status == "completed"
+    run = file(*(row(coin, "1 euro", hour=1) for coin in coins))
+    assert (run.status, run.rejected) == ("failed", 120), run.error
+    assert Source.objects.get(slug="csv").last_sweep_records == 120
+    run = file(*(row(coin, hour=2) for coin in coins[:20]))
+    assert (run.status, missed()) == ("partial", {}), "a hundred coins are not missing because of it"
