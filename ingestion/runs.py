@@ -91,6 +91,8 @@ def cancel(run: Run, at_once: bool = False) -> bool:
 def reset_checkpoint(source: Source) -> None:
     """The next run begins at the beginning, in a sweep of its own. Raises AlreadyActive while a run is under way."""
     with transaction.atomic():
+        # Before the look: a run that comes now begins its sweep after the reset.
+        Checkpoint.objects.select_for_update().get(source=source)
         active = Run.objects.select_related("source").filter(source=source, status__in=Run.ACTIVE).first()
         if active is not None:
             raise AlreadyActive(active)

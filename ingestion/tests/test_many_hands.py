@@ -20,7 +20,7 @@ from assets.tests.factories import load, record
 from ingestion import alerts, finish, normalizing, pipeline, reconciling, replaying, retention, sweeps
 from ingestion.lease import claim
 from ingestion.models import Pulse, RawPayload, Reject, Run
-from ingestion.runs import start_run
+from ingestion.runs import AlreadyActive, reset_checkpoint, start_run
 from ingestion.source import Gone, Page
 from ingestion.tests.hands import hands, held, waiting
 from ingestion.tests.receiving import receiver
@@ -332,6 +332,16 @@ def slow_receiver(settings) -> Iterator[tuple[list[dict], threading.Event, threa
         settings.ALERT_WEBHOOK_URL = address
         yield told, asked, answer
         answer.set()
+
+
+def test_a_checkpoint_is_not_reset_under_a_run_that_begins_meanwhile():
+    """Its first page would put the checkpoint back where it was, and nobody would know."""
+    with hands() as many:
+        with held(f"SELECT FROM ingestion_checkpoint WHERE source_id = {source('csv').pk} FOR UPDATE"):
+            resetting = many.begin(reset_checkpoint, source("csv"))
+            start_run(source("csv"), Run.Trigger.COMMAND)
+        with pytest.raises(AlreadyActive):
+            resetting.result(60)
 
 
 def test_a_receiver_slower_than_the_reconciler_is_told_once(slow_receiver):
