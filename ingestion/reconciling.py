@@ -26,6 +26,7 @@ from ingestion.finish import finish_if_done
 from ingestion.gate import OPEN_AT_MOST, PROBE_FOR
 from ingestion.lease import LASTS
 from ingestion.models import Pulse, RawPayload, Run
+from ingestion.runs import WAITING, cancel
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +137,9 @@ def keep_schedules() -> None:
 def reconcile() -> Left:
     """The database is in order; what still needs a worker is returned to be sent."""
     mend_times()
+    for run in Run.objects.filter(WAITING, cancel_requested=True):
+        # It was asked to stop at the very moment at which it began to wait.
+        cancel(run)
     unheld = Q(lease_token=None) | Q(lease_until__lt=Now())
     left = Left(
         runs=list(

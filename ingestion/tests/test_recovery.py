@@ -352,6 +352,18 @@ def test_a_run_cancelled_while_its_source_asks_it_to_wait_does_not_wait(market):
     assert (run.status, run.error) == ("cancelled", "Cancelled by a person.")
 
 
+def test_a_run_cancelled_in_the_moment_it_begins_to_wait_does_not_wait(market):
+    market.fail("coingecko", Fault.RATE_LIMITED_SECONDS, seconds=86_400)
+    run = runs.start_run(Source.objects.get(slug="coingecko"), Run.Trigger.ADMIN)
+    with pytest.raises(Unavailable):
+        tasks.carry(run.pk, normalizing.normalize)
+    # It had made up its mind to wait, and still held the run.
+    Run.objects.filter(pk=run.pk).update(cancel_requested=True)
+    reconciling.reconcile()
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("cancelled", "Cancelled by a person.")
+
+
 def test_our_own_fault_fails_at_once_and_loudly(market, monkeypatch):
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
