@@ -164,9 +164,9 @@ WITH jumped AS MATERIALIZED (
 )
 SELECT asset.slug, listing.source_asset_id, source.slug, quote.price_usd, quote.observed_at, history.prices
 FROM jumped quote
-JOIN assets_listing listing ON listing.id = quote.listing_id
+JOIN assets_listing listing ON listing.id = quote.listing_id AND listing.delisted_at IS NULL
 JOIN assets_asset asset ON asset.id = quote.asset_id
-JOIN assets_source source ON source.id = quote.source_id
+JOIN assets_source source ON source.id = quote.source_id AND source.enabled
 CROSS JOIN LATERAL (
     SELECT array_agg(price_usd) AS prices FROM (
         SELECT price_usd FROM assets_price_point point

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from assets.models import Listing, Source
 from assets.tests.factories import load, record
 from ingestion.anomalies import ENOUGH, MEASURES, PRICE, Measure, Ran, unusual, unusual_prices, unusual_runs
 
@@ -103,6 +104,11 @@ def test_a_price_far_from_its_own_past_is_named_and_a_calm_one_isnt():
     (found,) = unusual_prices()
     assert (found["kind"], found["asset_id"], found["source"]) == ("jump", "jumpy", "coingecko")
     assert (found["price_usd"], found["median"]) == (25, 50) and found["score"] < -5
+    Source.objects.filter(slug="coingecko").update(enabled=False)
+    assert unusual_prices() == [], "nobody says so any longer"
+    Source.objects.filter(slug="coingecko").update(enabled=True)
+    Listing.objects.filter(source_asset_id="jumpy").update(missed_sweeps=3, delisted_at=now)
+    assert unusual_prices() == [], "it is no price of today"
 
 
 @pytest.mark.django_db
