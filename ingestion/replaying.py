@@ -36,7 +36,8 @@ def replay(pages: Iterator[RawPayload], dry_run: bool = False) -> Iterator[Repla
     for payload in pages:
         try:
             parsed = parse(payload)
-            merged = store.with_partitions(partial(put_in_again, payload, parsed, dry_run))
+            put_in = partial(put_in_again, payload, parsed, dry_run)
+            merged = put_in() if dry_run else store.with_partitions(put_in)
             if merged is None:
                 continue
             done.inserted += merged.inserted
@@ -50,13 +51,21 @@ def replay(pages: Iterator[RawPayload], dry_run: bool = False) -> Iterator[Repla
 
 
 def put_in_again(payload: RawPayload, parsed: Parsed, dry_run: bool) -> Merged | None:
-    """What became of its records; None where retention has removed it meanwhile. Raises NoPartition."""
+    """What became of its records; None where retention has removed it meanwhile.
+
+    Raises NoPartition, unless nothing is to be kept.
+    """
     with transaction.atomic():
         merging.take_turn(payload.source)
         if not is_kept(payload):
             return None
         records = {payload.pk: parsed.records}
-        need_partitions(payload.source, records)
+        try:
+            need_partitions(payload.source, records)
+        except store.NoPartition as missing:
+            if not dry_run:
+                raise
+            store.make_partitions(missing.months)  # for as long as this transaction lasts
         merged = merging.merge(payload.source, records)
         keep_rejects([(payload, parsed.rejects)])
         close_rejects(payload, parsed)

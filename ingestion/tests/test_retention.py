@@ -14,7 +14,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from assets import candles, store
-from assets.models import DayCandle, HourCandle, PricePoint
+from assets.models import DayCandle, HourCandle, PricePoint, Quote
 from assets.tests.factories import load, record
 from cryptoetl.demo import Fault
 from ingestion import replaying, retention
@@ -177,6 +177,11 @@ def test_a_month_that_was_dropped_does_not_come_back_for_what_is_unchanged(inges
         assert month not in months()
     list(replaying.replay(RawPayload.objects.select_related("source", "body").order_by("pk").iterator()))
     assert month not in months()
+    Quote.objects.all().delete()
+    *_, done = replaying.replay(RawPayload.objects.select_related("source", "body").order_by("pk").iterator(), True)
+    assert (done.inserted, month in months()) == (4, False), "a dry run says what is news, and makes no month for it"
+    list(replaying.replay(RawPayload.objects.select_related("source", "body").order_by("pk").iterator()))
+    assert retention.prune().partitions == (month,)
     path.write_text(f"id,price_usd,observed_at\nold,3,2020-01-06\nnew,2,{now:%Y-%m-%dT%H:%M:%SZ}\n")
     assert (ingest("csv").updated, month in months()) == (1, True), "this is news"
     assert retention.prune().partitions == (month,)
