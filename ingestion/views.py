@@ -219,7 +219,10 @@ class Performance(Reading):
 
     tag = "stats"
     summary = "Performance"
-    parameters = (SOURCE, moment("since", "Runs that ended at this time or later. (default: a week ago)"))
+    parameters = (
+        SOURCE,
+        moment("since", "Runs that ended at this time or later, of each source the last 500. (default: a week ago)"),
+    )
     serializer_class = AnswerSerializer
     examples: ClassVar = {"One source": examples.PERFORMANCE}
 
@@ -257,7 +260,7 @@ class Anomalies(Reading):
     """
 
     tag = "stats"
-    parameters = (SOURCE, moment("since", "Runs that ended at this time or later."))
+    parameters = (SOURCE, moment("since", "Runs that ended at this time or later, among the last 500 of each source."))
     serializer_class = AnswerSerializer
     examples: ClassVar = {"A slow run and a jump": examples.ANOMALIES}
 
