@@ -1,5 +1,8 @@
 """Retention: what was received after RAW_RETENTION_DAYS, price points by whole months after HISTORY_RETENTION_DAYS.
 
+With the points goes the word that a coin went stale, which thinly traded ones do several times an hour. All other
+events stay: they tell what was delisted when.
+
 Nothing goes that something still stands on: the page of a current quote, of an open reject, of the sweep under way or
 of the latest whole one is kept whatever its age. Of a record that is rejected sweep after sweep for the same field the
 page of the newest sweep is kept: it is known by the coin that it is about, or else by its place. Partitions are
@@ -54,6 +57,9 @@ AND NOT EXISTS (SELECT FROM ingestion_backfill_piece piece WHERE piece.body_id =
 """
 
 
+SILENCES = "FROM assets_event WHERE at < %s AND kind = 'stale'"
+
+
 @dataclass(frozen=True, slots=True)
 class Pruned:
     """What retention removes, or would remove."""
@@ -63,6 +69,8 @@ class Pruned:
     partitions: tuple[str, ...]
     in_use: tuple[str, ...] = ()
     """Partitions that were being read all the time, and go another day."""
+    silences: int = 0
+    """Events of coins that went stale."""
 
 
 def prune(dry_run: bool = False) -> Pruned:
@@ -71,9 +79,12 @@ def prune(dry_run: bool = False) -> Pruned:
         # PostgreSQL's clock: a worker's that is ahead would drop all history.
         now = database_clock()
         before = now - timedelta(days=settings.RAW_RETENTION_DAYS)
-        partitions = old_partitions(now - timedelta(days=settings.HISTORY_RETENTION_DAYS))
+        history = now - timedelta(days=settings.HISTORY_RETENTION_DAYS)
+        partitions = old_partitions(history)
         cursor.execute(f"SELECT count(*) FROM ({OLD_PAGES}) old", {"before": before})
         pages = cursor.fetchone()[0]
+        cursor.execute(f"SELECT count(*) {SILENCES}", [history])
+        silences = cursor.fetchone()[0]
         bodies, in_use = 0, list[str]()
         if not dry_run:
             pages = 0
@@ -81,9 +92,12 @@ def prune(dry_run: bool = False) -> Pruned:
                 pages += gone
             forget_answers(before)
             bodies = drop_bodies()
+            silences = 0
+            while gone := drop_silences(history):
+                silences += gone
             tally.add_up()
             in_use = drop_months(partitions)
-    return Pruned(pages, bodies, tuple(name for name in partitions if name not in in_use), tuple(in_use))
+    return Pruned(pages, bodies, tuple(name for name in partitions if name not in in_use), tuple(in_use), silences)
 
 
 def drop_pages(before: datetime) -> int:
@@ -122,6 +136,14 @@ def drop_bodies() -> int:
                 return dropped
             cursor.execute(f"DELETE {UNUSED} AND sha256 = ANY(%s)", [unused])
             dropped += cursor.rowcount
+
+
+def drop_silences(before: datetime) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"DELETE FROM assets_event WHERE id IN (SELECT id {SILENCES} ORDER BY at LIMIT {10 * CHUNK})", [before]
+        )
+        return int(cursor.rowcount)
 
 
 def old_partitions(before: datetime) -> list[str]:

@@ -14,7 +14,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from assets import candles, store
-from assets.models import DayCandle, HourCandle, PricePoint, Quote
+from assets.models import DayCandle, Event, HourCandle, PricePoint, Quote
 from assets.tests.factories import load, record
 from cryptoetl.demo import Fault
 from ingestion import replaying, retention
@@ -255,3 +255,15 @@ def test_an_answer_is_forgotten_once(db):
     values = {"source": source, "listing": source.listings.get(), "interval": "1h", "state": "done", "body": body}
     BackfillPiece.objects.create(**values, begin=at, end=at + LONG_AGO)
     assert [retention.forget_answers(datetime.now(UTC)) for _ in range(2)] == [1, 0]
+
+
+def test_the_news_that_a_coin_went_stale_goes_with_its_points_and_all_other_news_stays(manage, settings):
+    settings.HISTORY_RETENTION_DAYS = 60
+    listing = load("coingecko", record("a-coin")).listings.get()
+    for kind in ("stale", "delisted"):
+        for days in (61, 59):
+            Event.objects.create(listing=listing, kind=kind, at=datetime.now(UTC) - timedelta(days=days))
+    assert "Would remove 1 event of as long ago" in manage("prune", "--dry-run").out and Event.objects.count() == 4
+    assert "Removed 1 event of as long ago" in manage("prune").out
+    assert sorted(Event.objects.values_list("kind", flat=True)) == ["delisted", "delisted", "stale"]
+    assert "event" not in manage("prune").out

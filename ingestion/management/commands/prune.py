@@ -15,7 +15,8 @@ from ingestion.management.sentences import SentenceCommand
 
 class Command(SentenceCommand):
     help = (
-        "Removes raw pages older than RAW_RETENTION_DAYS and months of price points older than HISTORY_RETENTION_DAYS."
+        "Removes raw pages older than RAW_RETENTION_DAYS, and months of price points and the news of coins that went"
+        " stale older than HISTORY_RETENTION_DAYS."
         " What something still stands on stays: pages of current quotes, of open rejects, of the last two sweeps."
     )
 
@@ -34,6 +35,8 @@ class Command(SentenceCommand):
             f"{verb} price points of {counted(len(gone.partitions), 'month')} older than"
             f" {counted(settings.HISTORY_RETENTION_DAYS, 'day')}{named}."
         )
+        if gone.silences:
+            self.stdout.write(f"{verb} {counted(gone.silences, 'event')} of as long ago: coins that went stale.")
         if gone.in_use:
             self.stdout.write(
                 f"Points are being read all the time: these months go another day: {months(gone.in_use)}."
