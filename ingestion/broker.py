@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 TIMEOUT = 1.0
+KNOCK = "cryptoetl:knock"
 
 
 def is_redis(url: str) -> bool:
@@ -38,15 +39,18 @@ def place(url: str) -> str:
 
 
 def trouble(timeout: float = TIMEOUT) -> str:
-    """Why no message can be sent now, in a sentence; "" when the broker answers."""
+    """Why no message can be sent now, in a sentence; "" when the broker takes them."""
     url = settings.CELERY_BROKER_URL
     try:
         if is_redis(url):
             with redis_client(url, timeout) as client:
-                client.ping()
+                # One that is full, or somebody's replica, answers whoever asks and takes nothing.
+                client.set(KNOCK, "", ex=60)
         else:
             with Connection(url, connect_timeout=timeout) as connection:
                 connection.connect()
+    except redis.ResponseError as error:
+        return f"The broker at {place(url)} takes no message ({reason(error)})."
     except Exception as error:
         # A client library has too many ways to say it: whatever went wrong, no message can be sent.
         return f"The broker at {place(url)} can't be reached ({reason(error)})."

@@ -159,6 +159,8 @@ def redis_server(url: str, what: str, is_broker: bool) -> Finding:
     version = str(facts["redis_version"])
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < REDIS:
         return fail(what, f"is version {version}, and 6.2 or newer is needed")
+    if is_broker and (trouble := broker.trouble()):
+        return fail(what, trouble.removeprefix("The broker ").rstrip("."))
     says = f"version {version}" + (", carries the work" if is_broker else "")
     if is_broker and facts.get("maxmemory_policy", "noeviction") != "noeviction":
         return warn(

@@ -6,13 +6,14 @@ import re
 import time
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db.models.functions import Now
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from assets.models import Source
 from cryptoetl.demo import Fault
-from ingestion import broker, reconciling, runs, tasks
+from ingestion import broker, checkup, reconciling, runs, tasks
 from ingestion.models import Pulse, RawPayload, Run
 from ingestion.tests.browsing import Browser
 from ingestion.tests.crew import nothing_is_left_open, tables, wait_for
@@ -73,6 +74,20 @@ def test_redis_was_away_for_a_while_and_the_next_task_is_carried_out_within_ten_
     # They would grow to half a minute.
     assert max(waits) <= 2
     assert took < 10
+
+
+def test_a_redis_that_is_full_is_no_healthy_broker(market, servers, client):
+    with broker.redis_client(settings.CELERY_BROKER_URL) as redis:
+        redis.config_set("maxmemory", 1)
+        try:
+            answer = client.get("/health").json()
+            (found,) = (one for one in checkup.redis_servers() if one.what == "Redis")
+        finally:
+            redis.config_set("maxmemory", 0)
+    assert (answer["status"], answer["broker"]) == ("degraded", "unhealthy")
+    assert any("takes no message (command not allowed when used memory" in reason for reason in answer["reasons"])
+    assert found.level == "fail" and "takes no message" in found.says
+    assert client.get("/health").json()["broker"] == "healthy"
 
 
 def test_without_a_broker_reading_goes_on_and_what_is_asked_for_is_carried_out_later(
