@@ -106,11 +106,11 @@ def enter_with_care(source: Source, limits: Limits) -> int:
         gate = Gate.objects.select_for_update().get(source=source)
         now = database_clock()
         if gate.open_until and gate.open_until > now:
-            wait = (gate.open_until - now).total_seconds()
+            # Kept in the run's row and read later: a moment, not a wait.
             raise CircuitOpen(
-                f"{source.title} failed {gate.failures} times in a row; the next call is made in {wait:.0f} s"
-                f" ({gate.last_error})",
-                wait,
+                f"{source.title} failed {gate.failures} times in a row; no call is made before"
+                f" {gate.open_until:%H:%M:%S} UTC ({gate.last_error})",
+                (gate.open_until - now).total_seconds(),
             )
         if gate.open_until and gate.probing_until and gate.probing_until > now:
             raise CircuitOpen(

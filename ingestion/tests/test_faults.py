@@ -385,7 +385,8 @@ def test_the_circuit_opens_is_probed_with_one_call_and_closes(ingest, provider, 
     for _ in range(gate.OPENS_AFTER):
         assert ingest("coingecko").status == "failed"
     shut = ingest("coingecko")
-    assert "failed 5 times in a row; the next call is made in" in shut.error
+    until = Gate.objects.get(source=source).open_until
+    assert f"failed 5 times in a row; no call is made before {until:%H:%M:%S} UTC (" in shut.error
     assert len(provider.calls) == gate.OPENS_AFTER
     limits = gate.Limits(1000, None)
     Gate.objects.update(open_until=gate.database_clock())
