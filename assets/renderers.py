@@ -13,6 +13,7 @@ import msgspec
 import orjson
 from django.conf import settings
 from django.template.loader import render_to_string
+from django.utils.encoding import escape_uri_path
 from rest_framework import renderers
 
 #: Rows and columns that the HTML page shows as a table; the JSON beside it has everything.
@@ -121,6 +122,11 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
                 for renderer in view.renderer_classes
                 if renderer.format != self.format
             ],
+            "below": [
+                (name, f"{escape_uri_path(request.path).rstrip('/')}/{name}")
+                for name in getattr(view, "below", ())
+                if response.status_code < 400
+            ],
             "demo": settings.DEMO,
         }
         return render_to_string(self.template, answer, request=getattr(request, "_request", request))
@@ -130,7 +136,7 @@ def with_parameters(request: Any, changes: Mapping[str, str]) -> str:
     """The address of this page with some parameters changed, and without those that are empty but the cursor."""
     kept = {name: value for name, value in request.query_params.items() if value or name == "cursor"}
     query = {name: value for name, value in kept.items() if name not in changes} | dict(changes)
-    return request.path + "?" + urlencode(query)
+    return escape_uri_path(request.path) + "?" + urlencode(query)
 
 
 def form_fields(view: Any, request: Any) -> list[dict[str, Any]]:

@@ -210,6 +210,7 @@ class AssetDetail(OfAsset):
     """One asset: its consensus, every source's quote, and why these listings are one."""
 
     summary = "One asset"
+    below: ClassVar = ("history",)
     row_address = staticmethod(Data.row_address)
     serializer_class = AssetDetailSerializer
     examples: ClassVar = {"Bitcoin": ASSET_DETAIL}

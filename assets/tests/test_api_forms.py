@@ -97,6 +97,16 @@ def test_a_page_shows_what_is_said_of_each_source_as_a_table(client, path):
     assert '<dl class="facts">' in page, "and the rest in words"
 
 
+@pytest.mark.parametrize("asked", ["/assets/csv:who%3Fme", "/assets/csv:who%3Fme/"])
+def test_the_page_of_an_asset_leads_to_its_history_and_its_json(client, asked):
+    load("csv", record("who?me"))
+    page = client.get(asked, headers=BROWSER).content.decode()
+    history, as_json = re.findall(r'href="(/assets/csv:who[^"]+/history|/assets/[^"]+format=json)"', page)[::-1]
+    assert "csv:who?me" in client.get(history, headers=BROWSER).content.decode()
+    assert client.get(as_json).json()["data"]["asset_id"] == "csv:who?me"
+    assert "/history" not in client.get("/assets/nobody", headers=BROWSER).content.decode()
+
+
 def test_a_page_counts_its_rows_as_people_do(client):
     coins("coingecko", 1)
     assert "1 row<" in client.get("/data", headers=BROWSER).content.decode()
