@@ -70,7 +70,7 @@ class AssetAdmin(ReadOnlyAdmin):
 
     @display(description="spread", ordering="spread_bps")
     def spread(self, asset: Asset) -> Any:
-        return "–" if asset.spread_bps is None or len(asset.sources_used) < 2 else f"{asset.spread_bps:,.1f} bp"
+        return "–" if asset.spread_bps is None or len(asset.sources_used) < 2 else f"{asset.spread_bps:,.1f} bps"
 
     @display(description="market cap", ordering="market_cap")
     def cap(self, asset: Asset) -> Any:
@@ -116,7 +116,7 @@ class AssetAdmin(ReadOnlyAdmin):
                 ("price", dollars(asset.price_usd)),
                 ("lowest", dollars(asset.price_min)),
                 ("highest", dollars(asset.price_max)),
-                ("spread", figure(asset.spread_bps, " bp")),
+                ("spread", figure(asset.spread_bps, " bps")),
                 ("market cap", dollars(asset.market_cap)),
                 ("volume 24 h", dollars(asset.volume_24h)),
                 ("change 24 h", figure(asset.percent_change_24h, " %")),
