@@ -358,7 +358,6 @@ SPECTACULAR_SETTINGS = {
     "LICENSE": {"name": "MIT"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": f"/{STATIC_URL}cryptoetl/icon.svg",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "tryItOutEnabled": True, "displayRequestDuration": True},
     "REDOC_DIST": "SIDECAR",
     "PREPROCESSING_HOOKS": ["cryptoetl.documents.once_each"],
@@ -402,8 +401,24 @@ UNFOLD = {
     "SITE_HEADER": "cryptoetl (demo)" if DEMO else "cryptoetl",
     "SITE_SUBHEADER": "crypto market data, unified",
     "SITE_SYMBOL": "layers",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"/{STATIC_URL}cryptoetl/icon.svg"}],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"/{STATIC_URL}assets/icon.svg"}],
     "SITE_URL": "/",
+    # The teal of the API's pages (`assets/page.html`): 600, on white and under it, can be read by everybody.
+    "COLORS": {
+        "primary": {
+            "50": "#f0fdfa",
+            "100": "#ccfbf1",
+            "200": "#99f6e4",
+            "300": "#5eead4",
+            "400": "#2dd4bf",
+            "500": "#0d9488",
+            "600": "#0f766e",
+            "700": "#115e59",
+            "800": "#134e4a",
+            "900": "#103f3c",
+            "950": "#042f2e",
+        }
+    },
     "LOGIN": {"form": "cryptoetl.login.LoginForm"},
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
