@@ -70,9 +70,9 @@ def listings_with(part: str, text: str) -> list[tuple[int, int]] | None:
 
 
 def file_texts(seconds: float = 5) -> int:
-    """What waited is filed, as far as it can be in that time; the number of listings. Commits by itself.
+    """What waited is filed, as far as it can be in that time, or until another is at it; the number of listings.
 
-    None while another is at it.
+    Commits by itself.
     """
     end, filed = monotonic() + seconds, 0
     while monotonic() < end:

@@ -14,7 +14,7 @@ from assets import filters, prepared, seeking, tally
 from assets.pagination import After, Place
 from assets.parameters import Asked
 from assets.seeking import DEEP
-from assets.tables import DATA, Condition, Table, stale
+from assets.tables import DATA, DELISTED, Condition, Table, stale
 
 #: When the next run is due, as far as the last whole sweeps tell: until then nothing changes by itself.
 DUE = """(SELECT min(coalesce(last_sweep_at, to_timestamp(0)) + interval_seconds * interval '1 second')
@@ -173,14 +173,12 @@ WITH per_source AS (
            max(q.observed_at) AS newest, min(q.observed_at) AS oldest, max(q.changed_at) AS changed,
            sum(q.market_cap) AS total_market_cap
     FROM assets_quote q JOIN assets_source s ON s.id = q.source_id GROUP BY q.source_id
-), gone AS (
-    SELECT source_id, count(*) AS delisted FROM assets_listing WHERE delisted_at IS NOT NULL GROUP BY source_id
 )
 SELECT source.slug, source.title, source.enabled, coalesce(rows, 0), coalesce(assets, 0), coalesce(stale, 0),
        coalesce(delisted, 0), coalesce(without_price, 0), newest, oldest, changed, total_market_cap,
        source.last_sweep_at
 FROM assets_source source LEFT JOIN per_source ON per_source.source_id = source.id
-LEFT JOIN gone ON gone.source_id = source.id
+LEFT JOIN ({DELISTED}) gone ON gone.source_id = source.id
 ORDER BY source.identity_rank, source.slug
 """
 SUMMARY_ASSETS = """

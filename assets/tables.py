@@ -59,6 +59,10 @@ def last_seen(listing: str = "l", source: str = "s") -> str:
     return f"coalesce({listing}.last_seen_at, greatest({source}.last_sweep_at, {listing}.first_seen_at))"
 
 
+#: SQL: how many listings of each source are delisted.
+DELISTED = "SELECT source_id, count(*) AS delisted FROM assets_listing WHERE delisted_at IS NOT NULL GROUP BY source_id"
+
+
 def delisted_then(time: datetime, listing: str = "l") -> str:
     """SQL: it was delisted at that time. One that came back since has no `delisted_at`, but its events; one delisted
     before there were events has no other trace than `delisted_at`."""

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from assets.tables import ASSETS, stale
+from assets.tables import ASSETS, DELISTED, stale
 from assets.tally import total_sql
 from ingestion import broker
 from ingestion.models import Pulse
@@ -27,9 +27,7 @@ LEFT JOIN (
            extract(epoch FROM max(q.observed_at))::float8 AS newest
     FROM assets_quote q JOIN assets_source s ON s.id = q.source_id GROUP BY q.source_id
 ) quoted ON quoted.source_id = source.id
-LEFT JOIN (
-    SELECT source_id, count(*) AS delisted FROM assets_listing WHERE delisted_at IS NOT NULL GROUP BY source_id
-) gone ON gone.source_id = source.id
+LEFT JOIN ({DELISTED}) gone ON gone.source_id = source.id
 """
 OUTCOMES = ("inserted", "updated", "unchanged", "rejected")
 

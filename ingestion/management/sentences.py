@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from io import TextIOWrapper
+from math import nan
 from typing import Any
 
 import redis
@@ -155,6 +156,21 @@ def whole(text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20 and 0 < int(text) < 2**63):
         raise CommandError(f"{what} is a whole number from 1, and {text[:40]!r} is none.")
     return int(text)
+
+
+def number(low: float, high: float, what: str) -> Callable[[str], float]:
+    """For argparse: what reads a number of this range."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = nan
+        if not low <= value <= high:
+            raise ArgumentTypeError(f"{text[:40]!r} is not {what}")
+        return value
+
+    return read
 
 
 SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -68,8 +68,8 @@ def test_without_a_terminal_progress_is_plain_lines_on_stderr(manage, provider):
     [
         (("btc",), "There is no source 'btc'; the sources are coingecko, coinpaprika, csv."),
         (("csv", "--all"), "Name sources or say --all, not both."),
-        (("--wait", "soon"), "argument --wait: 'soon' is no number of seconds from 0"),
-        (("--wait", "-1"), "argument --wait: '-1' is no number of seconds from 0"),
+        (("--wait", "soon"), "argument --wait: 'soon' is not a number of seconds from 0"),
+        (("--wait", "-1"), "argument --wait: '-1' is not a number of seconds from 0"),
         (("--no-wait", "--inline"), "--no-wait goes with neither --inline nor --wait."),
         (("--nosuch",), "unrecognized arguments: --nosuch"),
     ],

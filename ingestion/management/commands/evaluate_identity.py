@@ -11,23 +11,13 @@ from django.core.management import CommandError
 
 from assets.evaluation import Error, Evaluation, UnreadableFile, evaluate, read_list, read_pairs
 from assets.identity import Listing
-from ingestion.management.sentences import SentenceCommand
+from ingestion.management.sentences import SentenceCommand, number
 
 HEADINGS = {
     "missed": "true pair not joined",
     "wrong": "coin of a true pair joined to another",
     "false": "negative pair joined",
 }
-
-
-def share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= 1:
-        raise ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
-    return value
 
 
 def whole(text: str) -> int:
@@ -50,7 +40,12 @@ class Command(SentenceCommand):
         parser.add_argument("--truth", metavar="FILE", type=Path, help="pairs that are one coin")
         parser.add_argument("--negatives", metavar="FILE", type=Path, help="pairs that must not be joined")
         parser.add_argument("--doubtful", metavar="N", type=whole, default=20, help="how many to print (20)")
-        parser.add_argument("--min-recall", metavar="SHARE", type=share, help="demand at least this recall")
+        parser.add_argument(
+            "--min-recall",
+            metavar="SHARE",
+            type=number(0, 1, "a share from 0 to 1"),
+            help="demand at least this recall",
+        )
         parser.add_argument("--max-wrong", metavar="N", type=whole, help="demand at most so many wrong or false joins")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead")
 

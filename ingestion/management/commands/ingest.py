@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from time import monotonic, sleep
 from typing import Any
 
@@ -14,7 +14,7 @@ from assets.models import Source
 from ingestion import broker, workers
 from ingestion.management.following import refreshed, result, show
 from ingestion.management.inline import Inline
-from ingestion.management.sentences import SentenceCommand, sentence, source_argument, sources_named
+from ingestion.management.sentences import SentenceCommand, number, sentence, source_argument, sources_named
 from ingestion.management.terminal import Progress, width_of
 from ingestion.models import Gate, Run
 from ingestion.runs import AlreadyActive, lasted, start_run
@@ -37,7 +37,12 @@ class Command(SentenceCommand):
         parser.add_argument("--all", action="store_true", help="every enabled source")
         parser.add_argument("--full", action="store_true", help="ignore the checkpoint: begin at the beginning")
         parser.add_argument("--inline", action="store_true", help="in this process, without broker and workers")
-        parser.add_argument("--wait", type=seconds, metavar="SECONDS", help="wait no longer than this")
+        parser.add_argument(
+            "--wait",
+            type=number(0, 10**9, "a number of seconds from 0"),
+            metavar="SECONDS",
+            help="wait no longer than this",
+        )
         parser.add_argument("--no-wait", action="store_true", help="queue the runs and return")
         parser.add_argument("--first", action="store_true", help="as `make up` asks: exit 0 once the CSV is in")
 
@@ -151,17 +156,6 @@ class Command(SentenceCommand):
         local = [run for run in runs if not BY_SLUG[run.source.slug].network]
         if any(run.status not in (Run.Status.COMPLETED, Run.Status.PARTIAL) for run in local):
             sys.exit(1)
-
-
-def seconds(text: str) -> float:
-    """For argparse: a length of time that is not negative."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 10**9:
-        raise ArgumentTypeError(f"{text[:40]!r} is no number of seconds from 0")
-    return value
 
 
 def ended_badly(run: Run, patient: bool) -> bool:
