@@ -97,7 +97,7 @@ class Asset(models.Model):
         SINGLE = "single", "one source"
         AGREE = "agree", "sources agree"
         DISAGREE = "disagree", "sources disagree"
-        MEDIAN = "median", "median"
+        MEDIAN = "median", "median of 3+"
 
     slug = models.TextField(help_text="The public asset_id.")
     symbol = models.TextField(blank=True)

@@ -70,7 +70,11 @@ class AssetAdmin(ReadOnlyAdmin):
 
     @display(description="spread", ordering="spread_bps")
     def spread(self, asset: Asset) -> Any:
-        return "–" if asset.spread_bps is None or len(asset.sources_used) < 2 else f"{asset.spread_bps:,.1f} bps"
+        return (
+            "–"
+            if asset.spread_bps is None or len(asset.sources_used) < 2
+            else f"{asset.spread_bps:,.1f}\N{NO-BREAK SPACE}bps"
+        )
 
     @display(description="market cap", ordering="market_cap")
     def cap(self, asset: Asset) -> Any:

@@ -123,7 +123,7 @@ class Migration(migrations.Migration):
                 ('volume_24h', assets.models.Figure(blank=True, null=True)),
                 ('percent_change_24h', assets.models.Figure(blank=True, null=True)),
                 ('spread_bps', assets.models.Figure(blank=True, help_text='(max - min) / mid of the quotes used, in hundredths of a percent.', null=True)),
-                ('agreement', models.TextField(choices=[('none', 'no fresh quote'), ('single', 'one source'), ('agree', 'sources agree'), ('disagree', 'sources disagree'), ('median', 'median')], db_default='none', default='none')),
+                ('agreement', models.TextField(choices=[('none', 'no fresh quote'), ('single', 'one source'), ('agree', 'sources agree'), ('disagree', 'sources disagree'), ('median', 'median of 3+')], db_default='none', default='none')),
                 ('sources_used', models.JSONField(db_default=[], default=list)),
                 ('left_out', models.JSONField(db_default=[], default=list, help_text='Quotes not used, each with the reason.')),
                 ('quotes_count', models.SmallIntegerField(db_default=0, default=0)),
