@@ -89,6 +89,8 @@ class Ran:
         return round(self.processed / self.duration_seconds, 1) if self.processed and self.duration_seconds else None
 
 
+#: Runs of each source: at every five minutes nearly two days.
+LOOKED_AT = 500
 RUNS = """
 SELECT run.id, source.slug, run.status, run.started_at, run.finished_at, run.pages, run.processed, run.rejected,
        page.latency
@@ -107,10 +109,10 @@ ORDER BY run.id
 """
 
 
-def ran(source: str | None = None, limit: int = 500) -> list[Ran]:
-    """The last runs that ended, at most `limit` of each source, the oldest first."""
+def ran(source: str | None = None) -> list[Ran]:
+    """The last runs that ended, at most LOOKED_AT of each source, the oldest first."""
     with connection.cursor() as cursor:
-        cursor.execute(RUNS, {"source": source, "limit": limit})
+        cursor.execute(RUNS, {"source": source, "limit": LOOKED_AT})
         return [Ran(*row) for row in cursor.fetchall()]
 
 

@@ -215,14 +215,14 @@ def only_in(listings: OnlyIn | None) -> dict[str, Any] | None:
 
 
 class Performance(Reading):
-    """Durations, throughput and page latencies: p50, p95 and p99 by source, and run by run with anomalies marked."""
+    """Durations, throughput and page latencies: p50, p95 and p99 by source, and run by run with anomalies marked.
+
+    Of each source the last 500 runs are looked at.
+    """
 
     tag = "stats"
     summary = "Performance"
-    parameters = (
-        SOURCE,
-        moment("since", "Runs that ended at this time or later, of each source the last 500. (default: a week ago)"),
-    )
+    parameters = (SOURCE, moment("since", "Runs that ended at this time or later. (default: a week ago)"))
     serializer_class = AnswerSerializer
     examples: ClassVar = {"One source": examples.PERFORMANCE}
 
@@ -256,11 +256,11 @@ class Anomalies(Reading):
     """Runs and prices out of the ordinary: far from the median of what came before, in robust standard deviations.
 
     A point is never part of its own baseline, a source is measured against itself, and with fewer than 8 earlier points
-    nothing is said.
+    nothing is said. Of each source the last 500 runs are looked at.
     """
 
     tag = "stats"
-    parameters = (SOURCE, moment("since", "Runs that ended at this time or later, among the last 500 of each source."))
+    parameters = (SOURCE, moment("since", "Runs that ended at this time or later."))
     serializer_class = AnswerSerializer
     examples: ClassVar = {"A slow run and a jump": examples.ANOMALIES}
 

@@ -8,6 +8,7 @@ import pytest
 
 from assets.models import Event, Listing, Source
 from assets.tests.factories import load, record
+from ingestion import anomalies
 from ingestion.models import CallMonth, Drift, Gate, RawPayload, Reject, Run, Sighting
 
 pytestmark = pytest.mark.django_db
@@ -299,3 +300,9 @@ def test_drift_is_listed_with_its_sample(client):
     assert drift["sample"] == '{"id":1}' and answer["total"] == 1
     assert [one["path"] for one in client.get("/stats/drift").json()["data"]] == ["old_field", "new_field"]
     assert client.get("/stats/drift?since=2099-01-01").json()["data"] == []
+
+
+@pytest.mark.parametrize("path", ["/stats/performance", "/stats/anomalies"])
+def test_how_far_back_it_looks_is_described(client, path):
+    described = client.get("/schema").json()["paths"][path]["get"]["description"]
+    assert f"the last {anomalies.LOOKED_AT} runs" in described
