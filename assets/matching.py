@@ -211,7 +211,7 @@ def _read(source: Source, record: AssetRecord, page_id: int) -> _Newcomer:
     return _Newcomer(id_, record, page_id, reading, filing.keys_of_texts(f"{source.slug}:{id_}", reading, contracts))
 
 
-def place_again(listing_ids: Iterable[int], decisions: Sequence[Decision] | None = None) -> set[int]:
+def place_again(listing_ids: Iterable[int]) -> set[int]:
     """The listings and all that depends on them are where today's rule and decisions put them.
 
     Returns the assets to price again.
@@ -219,7 +219,7 @@ def place_again(listing_ids: Iterable[int], decisions: Sequence[Decision] | None
     lock_identities()
     neighbours = Neighbours()
     seeds = neighbours.by_id(listing_ids)
-    judge = Judge(decided() if decisions is None else decisions)
+    judge = Judge(decided())
     around = neighbours.around(seeds, judge)
     return write(around, [], resolve(around, judge=judge), neighbours.stored)
 

@@ -135,25 +135,28 @@ def text(name: str, description: str, *, example: str = "", max_length: int = MA
     return Parameter(name, description, read_text, {"type": "string", "maxLength": max_length}, example=example)
 
 
+#: Parts of a list that a parameter may hold.
+MOST = 100
+
+
 def several(
     name: str,
     description: str,
     read_one: Callable[[str], Any],
     *,
     example: str,
-    most: int = 100,
     enum: Sequence[str] = (),
 ) -> Parameter:
-    """A list with commas between; each of its parts once, an empty list as good as none."""
+    """A list with commas between, of MOST parts; each of them once, an empty list as good as none."""
 
     def read_several(value: str) -> tuple[Any, ...] | None:
         parts = [part.strip() for part in value.split(",") if part.strip()]
-        if len(parts) > most:
-            raise ValueError(f"must name at most {most}")
+        if len(parts) > MOST:
+            raise ValueError(f"must name at most {MOST}")
         return tuple(dict.fromkeys(read_one(part) for part in parts)) or None
 
     one: dict[str, Any] = {"type": "string", "enum": list(enum)} if enum else {"type": "string"}
-    schema = {"type": "array", "items": one, "maxItems": most}
+    schema = {"type": "array", "items": one, "maxItems": MOST}
     return Parameter(name, description, read_several, schema, example=example)
 
 

@@ -32,6 +32,7 @@ UNION
 LOCK = 7633
 #: A batch holds up to ten thousand listings or one: whole batches, until they are so many. A second's work.
 AT_ONCE = 5_000
+SECONDS = 5
 FILE = """
 WITH first AS (
     SELECT id, sum(cardinality(listing_ids)) OVER (ORDER BY id) - cardinality(listing_ids) AS before
@@ -69,12 +70,12 @@ def listings_with(part: str, text: str) -> list[tuple[int, int]] | None:
     return found if len(found) <= FEW else None
 
 
-def file_texts(seconds: float = 5) -> int:
-    """What waited is filed, as far as it can be in that time, or until another is at it; the number of listings.
+def file_texts() -> int:
+    """What waited is filed, as far as it can be in SECONDS, or until another is at it; the number of listings.
 
     Commits by itself.
     """
-    end, filed = monotonic() + seconds, 0
+    end, filed = monotonic() + SECONDS, 0
     while monotonic() < end:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])

@@ -49,9 +49,9 @@ def stale_at(quote: str = "q", source: str = "s") -> str:
     return f"{quote}.observed_at + {INTERVALS_FRESH} * {source}.interval_seconds * interval '1 second'"
 
 
-def stale(quote: str = "q", source: str = "s", now: str = "now()") -> str:
+def stale(now: str = "now()") -> str:
     """SQL: the source has been silent about it for longer than three of its intervals."""
-    return f"({quote}.observed_at < {now} - {INTERVALS_FRESH} * {source}.interval_seconds * interval '1 second')"
+    return f"(q.observed_at < {now} - {INTERVALS_FRESH} * s.interval_seconds * interval '1 second')"
 
 
 def last_seen(listing: str = "l", source: str = "s") -> str:
@@ -151,7 +151,7 @@ QUOTES_THEN = """(
 def data_table(as_of: datetime | None = None) -> Table:
     """/data as it is now, or as it was then as far as the price points know (see `assets.past`)."""
     now = "now()" if as_of is None else literal(as_of)
-    silent = stale(now=now)
+    silent = stale(now)
     gone = "l.delisted_at IS NOT NULL" if as_of is None else delisted_then(as_of)
     # Which sweeps had held it by then is not kept.
     seen = last_seen() if as_of is None else "NULL::timestamptz"

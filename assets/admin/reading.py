@@ -131,13 +131,9 @@ class ReadOnlyInline(TabularInline):
 # --------------------------------------------------------------------------------------------------- how things look
 
 
-def link(name: str, key: object, text: object, fragment: str = "", **query: object) -> SafeString:
+def link(name: str, key: object, text: object) -> SafeString:
     """A link to the page of a row: `name` is app_model."""
-    return format_html('<a class="cx-link" href="{}">{}</a>', address(name, key, fragment, **query), text)
-
-
-def address(name: str, key: object, fragment: str = "", **query: object) -> str:
-    return reverse(f"admin:{name}_change", args=[key], query=query or None, fragment=fragment or None)
+    return format_html('<a class="cx-link" href="{}">{}</a>', reverse(f"admin:{name}_change", args=[key]), text)
 
 
 def list_link(name: str, text: object, **query: object) -> SafeString:
@@ -149,15 +145,12 @@ def list_address(name: str, **query: object) -> str:
     return reverse(f"admin:{name}_changelist", query=query or None)
 
 
-def item_link(page_id: int | None, position: int, text: object = "") -> SafeString | str:
-    """A link to the very record in its raw payload; plain text where the page is unknown."""
-    shown = text or f"page {page_id}, record {position + 1}"
-    if page_id is None:
-        return str(shown)
+def item_link(page_id: int, position: int) -> SafeString:
+    """A link to the very record in its raw payload."""
     where = reverse(
         "admin:ingestion_rawpayload_items", args=[page_id], query={"at": position}, fragment=f"item-{position}"
     )
-    return format_html('<a class="cx-link cx-whole" href="{}">{}</a>', where, shown)
+    return format_html('<a class="cx-link cx-whole" href="{}">page {}, record {}</a>', where, page_id, position + 1)
 
 
 def label(text: object, kind: str = "") -> SafeString:
