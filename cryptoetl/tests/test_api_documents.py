@@ -223,6 +223,7 @@ def test_the_pages_load_everything_from_here(client, path):
     page = client.get(path, headers=BROWSER).content.decode()
     loaded = re.findall(r'(?:src|<link [^>]*href)="([^"]+)"', page)
     assert loaded and all(address.startswith(("/static/", "/schema", "/docs?script=")) for address in loaded)
+    assert '<html lang="en">' in page and '<a href="/">' in page, "whoever came here can go on"
     assert "googleapis" not in page and "cdn." not in page and "jsdelivr" not in page
     for address in loaded:
         answer = client.get(address)
