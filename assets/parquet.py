@@ -97,7 +97,8 @@ def batches(rows: Export, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         column_types=read_as, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
     )
     reading = pa.csv.ReadOptions(block_size=BLOCK, use_threads=False)
-    parsing = pa.csv.ParseOptions(newlines_in_values=True)
+    # A line is empty where a null is the only cell.
+    parsing = pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
     with pa.csv.open_csv(io.BufferedReader(Pipe(rows), BLOCK), reading, parsing, converted) as reader:
         yield from reader
 

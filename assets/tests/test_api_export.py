@@ -220,6 +220,19 @@ def test_a_figure_in_parquet_is_a_decimal_with_room_for_the_longest(client):
     assert parquet(client, "fields=price_usd&ordering=price_usd").column("price_usd").to_pylist()[-1] == "1" + "0" * 90
 
 
+@pytest.mark.parametrize("field", ["market_cap", "rank", "name"])
+def test_a_null_that_is_alone_in_its_row_is_a_row(client, field):
+    load("coingecko", record("a", "A", "A", rank=1, market_cap="2"), record("b", "B"), record("c", "C"))
+    wanted = [{field: row[field]} for row in client.get("/data?ordering=id").json()["data"]]
+    assert [row[field] for row in wanted][1:] == [None, None]
+    assert [
+        None if cell is None else str(cell) for cell in parquet(client, f"fields={field}").column(0).to_pylist()
+    ] == [None if row[field] is None else str(row[field]) for row in wanted]
+    assert [row[field] or None for row in rows_of(client, f"fields={field}")] == [
+        None if row[field] is None else str(row[field]) for row in wanted
+    ]
+
+
 def test_parquet_comes_in_row_groups_of_one_snapshot(client, monkeypatch):
     monkeypatch.setattr("assets.parquet.GROUP", 100)
     monkeypatch.setattr("assets.parquet.BLOCK", 4096)
