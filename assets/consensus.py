@@ -68,7 +68,14 @@ class Consensus:
     observed_at: datetime | None = None
     """Of the oldest quote used."""
     fresh_until: datetime | None = None
-    """When the first of the quotes used goes stale; None when none is used."""
+    """Until then time changes nothing: when the first of the fresh quotes goes stale, also of those that are left out.
+    None when none is fresh."""
+
+
+def first_stale(quotes: Sequence[SourceQuote], now: datetime) -> datetime | None:
+    """When the first of the quotes that are fresh goes stale."""
+    fresh = (quote.stale_at for quote in quotes if quote.enabled and not quote.delisted)
+    return min((stale_at for stale_at in fresh if stale_at >= now), default=None)
 
 
 def why_not(quote: SourceQuote, now: datetime) -> str:
@@ -98,8 +105,9 @@ def consensus(quotes: Sequence[SourceQuote], now: datetime) -> Consensus:
     left_out = [(quote.source, reason) for quote, reason in zip(quotes, reasons, strict=True) if reason]
     # A rank says where an asset belongs in a list even when its price is old news.
     rank = first(used, "rank") or first([quote for quote in quotes if not quote.delisted], "rank")
+    fresh_until = first_stale(quotes, now)
     if not used:
-        return Consensus(rank=rank, left_out=tuple(left_out))
+        return Consensus(rank=rank, left_out=tuple(left_out), fresh_until=fresh_until)
 
     prices = [quote.price_usd for quote in used if quote.price_usd is not None]
     agreement, price = agree(prices)
@@ -128,7 +136,7 @@ def consensus(quotes: Sequence[SourceQuote], now: datetime) -> Consensus:
         sources_used=tuple(quote.source for quote in used),
         left_out=tuple(left_out),
         observed_at=min(quote.observed_at for quote in used),
-        fresh_until=min(quote.stale_at for quote in used),
+        fresh_until=fresh_until,
     )
 
 

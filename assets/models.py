@@ -116,7 +116,7 @@ class Asset(models.Model):
     quotes_count = models.SmallIntegerField(default=0, db_default=0)
     observed_at = models.DateTimeField(null=True, blank=True, help_text="Of the oldest quote used.")
     fresh_until = models.DateTimeField(
-        null=True, blank=True, help_text="When the next quote in use goes stale and the consensus is due again."
+        null=True, blank=True, help_text="When the next fresh quote goes stale and the consensus is due again."
     )
     changed_at = models.DateTimeField(db_default=Now(), help_text="When anything shown of this asset last changed.")
     created_at = models.DateTimeField(db_default=Now())

@@ -241,12 +241,13 @@ def of_one(source: Source, interval: timedelta, record: AssetRecord, now: dateti
     """COLUMNS without symbol and name of an asset with this quote alone: as in REPRICE_SINGLES."""
     _, _, _, at, price, market_cap, volume, change, rank, *_ = record
     stale_at = at + INTERVALS_FRESH * interval
-    if price is None or not source.enabled or stale_at < now:
+    fresh_until = stale_at if source.enabled and stale_at >= now else None
+    if price is None or fresh_until is None:
         quote = SourceQuote(source.slug, source.identity_rank, interval, *record[3:9], False, source.enabled)
         left_out = json_of([{"source": source.slug, "reason": why_not(quote, now)}])
-        return None, None, None, None, None, None, None, rank, "none", "[]", left_out, 1, None, None
+        return None, None, None, None, None, None, None, rank, "none", "[]", left_out, 1, None, fresh_until
     used = f'["{source.slug}"]'
-    return price, price, price, market_cap, volume, change, 0, rank, "single", used, "[]", 1, at, stale_at
+    return price, price, price, market_cap, volume, change, 0, rank, "single", used, "[]", 1, at, fresh_until
 
 
 def columns(agreed: Consensus, quotes: int) -> tuple[object, ...]:

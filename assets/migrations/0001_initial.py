@@ -128,7 +128,7 @@ class Migration(migrations.Migration):
                 ('left_out', models.JSONField(db_default=[], default=list, help_text='Quotes not used, each with the reason.')),
                 ('quotes_count', models.SmallIntegerField(db_default=0, default=0)),
                 ('observed_at', models.DateTimeField(blank=True, help_text='Of the oldest quote used.', null=True)),
-                ('fresh_until', models.DateTimeField(blank=True, help_text='When the next quote in use goes stale and the consensus is due again.', null=True)),
+                ('fresh_until', models.DateTimeField(blank=True, help_text='When the next fresh quote goes stale and the consensus is due again.', null=True)),
                 ('changed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), help_text='When anything shown of this asset last changed.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],

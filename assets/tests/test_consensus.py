@@ -89,6 +89,30 @@ def test_stale_delisted_disabled_and_silent_quotes_take_no_part_and_say_why():
     assert agreed.fresh_until == NOW
 
 
+def test_until_a_quote_goes_stale_time_changes_nothing():
+    chance = random.Random(11)
+    seen: set[str] = set()
+    for _ in range(500):
+        quotes = [
+            quote(
+                chance.choice("abcd"),
+                chance.choice((None, "100", "101", "150")),
+                age=chance.randrange(1200),
+                rank=rank,
+                delisted=chance.random() < 0.1,
+                enabled=chance.random() < 0.9,
+            )
+            for rank in range(chance.randrange(1, 5))
+        ]
+        moment = NOW
+        while (agreed := consensus(quotes, moment)).fresh_until is not None:
+            assert consensus(quotes, agreed.fresh_until) == agreed
+            seen.add(agreed.agreement)
+            moment = agreed.fresh_until + timedelta(microseconds=1)
+        assert consensus(quotes, NOW + timedelta(days=1)) == agreed
+    assert seen == {"none", "single", "agree", "disagree", "median"}
+
+
 def test_without_a_fresh_quote_there_is_no_price_but_a_place_in_the_list():
     agreed = consensus([SourceQuote("a", 1, timedelta(seconds=1), NOW - timedelta(days=1), Decimal(5), rank=7)], NOW)
     assert (agreed.agreement, agreed.price_usd, agreed.market_cap, agreed.rank, agreed.fresh_until) == (

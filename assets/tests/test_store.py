@@ -191,6 +191,25 @@ def test_a_quote_that_goes_stale_is_an_event_though_another_source_speaks_first(
     assert (event.kind, event.listing.source.slug) == ("stale", "coingecko")
 
 
+def test_an_outlier_that_goes_stale_is_one_no_longer_and_is_an_event():
+    now = datetime.now(UTC).replace(microsecond=0)
+    Source.objects.update(last_sweep_at=now, interval_seconds=600)
+    for slug, own, price, age in (
+        ("coingecko", "bitcoin", "100", 60),
+        ("coinpaprika", "btc-bitcoin", "101", 60),
+        ("csv", "Bitcoin", "150", 1799),
+    ):
+        merge(slug, AssetRecord(own, "BTC", "Bitcoin", now - timedelta(seconds=age), Decimal(price)))
+    asset = Asset.objects.get()
+    assert (asset.agreement, asset.fresh_until) == ("median", now + timedelta(seconds=1))
+    Event.objects.all().delete()
+    reprice([asset.pk], now + timedelta(seconds=2))
+    asset.refresh_from_db()
+    assert (asset.agreement, asset.price_usd) == ("agree", Decimal("100.5"))
+    assert asset.left_out[0]["reason"].startswith("stale")
+    assert Event.objects.get().listing.source.slug == "csv"
+
+
 def test_a_quote_that_was_stale_before_or_whose_source_is_off_is_no_event_of_now():
     now = datetime.now(UTC).replace(microsecond=0)
     Source.objects.update(last_sweep_at=now, interval_seconds=600)
