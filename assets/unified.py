@@ -46,11 +46,11 @@ IDENTITY = f"""
        FROM assets_listing l JOIN assets_source s ON s.id = l.source_id
        WHERE l.asset_id = a.id) evidence) AS identity"""
 
-#: The asset's row as the table has it, and as it would be with these figures.
+#: The asset's row as the table has it, and as it would be with these figures: what it is called depends on no time.
 NOW_STORED = "assets_asset a ON a.id = page.key"
-TYPED = [f"new.{column}::{kind}" for column, kind in TYPES.items() if column != "fresh_until"]
+TYPED = [f"new.{name}::{kind}" for name, kind in TYPES.items() if name not in ("fresh_until", "symbol", "name")]
 RECKONED = f"""(
-    SELECT asset.id, asset.slug, asset.changed_at, NULL::timestamptz AS fresh_until,
+    SELECT asset.id, asset.slug, asset.symbol, asset.name, asset.changed_at, NULL::timestamptz AS fresh_until,
            {", ".join(TYPED)}
     FROM (VALUES %s) new (id, {", ".join(COLUMNS)}) JOIN assets_asset asset USING (id)
 ) a ON a.id = page.key"""

@@ -139,6 +139,15 @@ def test_the_consensus_is_reckoned_from_the_words_of_then(client):
     assert list(ask(client, "/assets", at(1), "fields=asset_id")[0]) == ["asset_id"]
 
 
+def test_an_asset_is_called_what_it_is_called_today(client):
+    load("coinpaprika", record("btc-bitcoin", "BTC", "BITCOIN", at=at(0), price_usd="100", **SUPPLY))
+    load("coingecko", record("bitcoin", "BTC", "Bitcoin", at=at(8), price_usd="100", **SUPPLY))
+    (today,) = client.get("/assets").json()["data"]
+    (then,) = ask(client, "/assets", at(1))
+    assert then["consensus"]["sources_used"] == ["coinpaprika"]
+    assert (then["asset_id"], then["symbol"], then["name"]) == (today["asset_id"], today["symbol"], "Bitcoin")
+
+
 def test_assets_that_were_not_there_are_not_counted(client):
     coins("coingecko", 3, at=at(0))
     load("coingecko", record("later", at=at(9), price_usd="1"))
