@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -176,6 +177,16 @@ def test_an_id_of_the_first_source_that_reads_as_that_of_another_takes_nobodys_a
         assert (answer.json()["data"]["asset_id"], answer.json()["data"]["symbol"]) == (id_, symbol)
     load("coingecko", record("a:b", "AB", "Ab", price_usd="1"))
     assert client.get("/assets/a:b")["Location"] == "/assets/coingecko:a:b"
+
+
+@pytest.mark.parametrize("own", ["a b", "a/b", "a\nb", "a?b#c", "é%", "\n"])
+def test_an_id_is_an_address_whatever_its_source_wrote(client, own):
+    load("coingecko", record(own, "A", "A", price_usd="1"))
+    (row,) = client.get("/data").json()["data"]
+    address = f"/assets/{quote(row['asset_id'], safe='')}"
+    assert client.get(address).json()["data"]["asset_id"] == row["asset_id"]
+    assert client.get(f"{address}/history").json()["asset_id"] == row["asset_id"]
+    assert client.get(f"/assets/{quote(f'coingecko:{own}', safe='')}")["Location"] == f"/assets/{quote(own, safe=':')}"
 
 
 def test_a_former_id_leads_to_the_asset(client):
