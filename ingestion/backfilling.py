@@ -16,6 +16,7 @@ from hashlib import sha256
 from django.db import connection, transaction
 
 from assets import backfilled, store
+from assets.filters import resolve
 from assets.models import Source as SourceRow
 from ingestion.errors import Malformed, Unknown
 from ingestion.gate import calls_made, first_of_next_month
@@ -71,10 +72,24 @@ class Plan:
 
 
 def coins_of(source: SourceRow, names: Sequence[str]) -> list[Coin]:
-    """The coins of these names (the source's own ids, or asset ids), or all that it lists, the largest first.
+    """The coins of these names (the source's own ids, or asset ids, former ones too), or all that it lists.
 
-    Raises LookupError with the names that it does not list.
+    The largest first. Raises LookupError with the names that it does not list.
     """
+    rows = listed(source, names)
+    present = {name: name for name in names}
+    for name in unlisted(names, rows):
+        if (asset := resolve(name)) is not None:
+            present[name] = asset[1]
+    if present.keys() != set(present.values()):
+        rows = listed(source, [*present.values()])
+    if missing := [name for name, now in present.items() if unlisted([now], rows)]:
+        raise LookupError(", ".join(sorted(missing)))
+    return [Coin(listing_id, own_id) for listing_id, own_id, _ in rows]
+
+
+def listed(source: SourceRow, names: Sequence[str]) -> list[tuple[int, str, str]]:
+    """(listing, own id, asset id) of the source's coins of these names, the present ones; all living ones for none."""
     with connection.cursor() as cursor:
         cursor.execute(
             """SELECT listing.id, listing.source_asset_id, asset.slug
@@ -86,11 +101,11 @@ def coins_of(source: SourceRow, names: Sequence[str]) -> list[Coin]:
                ORDER BY quote.rank NULLS LAST, listing.source_asset_id""",
             {"source": source.pk, "all": not names, "names": list(names)},
         )
-        rows = cursor.fetchall()
-    missing = set(names) - {name for _, own_id, slug in rows for name in (own_id, slug)}
-    if missing:
-        raise LookupError(", ".join(sorted(missing)))
-    return [Coin(listing_id, own_id) for listing_id, own_id, _ in rows]
+        return cursor.fetchall()
+
+
+def unlisted(names: Sequence[str], rows: Sequence[tuple[int, str, str]]) -> set[str]:
+    return set(names) - {name for _, own_id, slug in rows for name in (own_id, slug)}
 
 
 def interval_for(config: Configured, past: Past, days: int, wanted: str | None) -> str:

@@ -113,6 +113,23 @@ def test_a_coin_may_be_named_by_its_asset(manage, known):
     assert BackfillPiece.objects.get().listing.source_asset_id == "btc-bitcoin"
 
 
+@pytest.mark.parametrize(
+    ("slug", "name", "own_id"),
+    [("coingecko", "coinpaprika:btc-bitcoin", "bitcoin"), ("coinpaprika", "coingecko:bitcoin", "btc-bitcoin")],
+)
+def test_a_coin_may_be_named_by_a_former_id_of_its_asset(manage, known, slug, name, own_id):
+    said = manage("backfill", slug, "--days", "3", "--coins", name, own_id, "--yes")
+    assert said.code == 0, said
+    assert BackfillPiece.objects.get().listing.source_asset_id == own_id
+
+
+def test_a_former_id_of_an_asset_that_the_source_does_not_list_is_named_as_it_was_asked_for(manage, known):
+    load("coinpaprika", record("only-here", "ONLYHERE", "Only Here"))
+    names = ("coinpaprika:only-here", "bitcoin")
+    said = manage.refused("backfill", "coingecko", "--days", "3", "--coins", *names, "--yes")
+    assert "CoinGecko lists no coinpaprika:only-here here" in said and known.calls == []
+
+
 def test_all_coins_when_none_is_named_the_largest_first(manage, known):
     manage("backfill", "coinpaprika", "--days", "3", "--yes")
     listed = Listing.objects.filter(source__slug="coinpaprika", delisted_at=None).order_by("quote__rank")

@@ -52,7 +52,11 @@ class Command(SentenceCommand):
         source_argument(parser, help="whose past")
         parser.add_argument("--days", required=True, metavar="N", help="how far back")
         parser.add_argument(
-            "--coins", nargs="+", default=[], metavar="COIN", help="its own ids, or asset ids (none: all it lists)"
+            "--coins",
+            nargs="+",
+            default=[],
+            metavar="COIN",
+            help="its own ids, or asset ids, former ones too (none: all it lists)",
         )
         parser.add_argument(
             "--interval", choices=backfilling.INTERVALS, help="how close (none: as close as the plan allows)"
