@@ -43,6 +43,7 @@ class SentenceCommand(BaseCommand):
         try:
             options = vars(self.create_parser(argv[0], argv[1]).parse_args(argv[2:]))
             nothing_empty(options)
+            all_of_text(options)
             self.execute(**options)
         except CommandError as error:
             if options.get("traceback"):
@@ -114,6 +115,14 @@ def nothing_empty(options: dict[str, Any]) -> None:
     for name, value in options.items():
         if "" in (value if isinstance(value, list) else [value]):
             raise CommandError(f"The argument {name!r} is empty: give it a value, or leave it out.")
+
+
+def all_of_text(options: dict[str, Any]) -> None:
+    """No argument, but for paths, holds bytes that are no UTF-8: no database takes them."""
+    for name, value in options.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
+                raise CommandError(f"The argument {name!r} is not UTF-8: {ascii(text)[:60]}.")
 
 
 def source_argument(parser: ArgumentParser, **how: Any) -> None:

@@ -114,6 +114,17 @@ def test_an_empty_argument_does_not_mean_everything(manage, arguments, name):
     assert said.startswith(f"The argument '{name}' is empty: give it a value, or leave it out."), said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("backfill", "coingecko", "--days", "2", "--coins", "bitcoin", "\udcff"), "coins"),
+        (("apikey", "make", "\udcff"), "name"),
+    ],
+)
+def test_an_argument_of_bytes_that_are_no_text_is_one_sentence(manage, arguments, name):
+    assert manage.refused(*arguments) == f"The argument '{name}' is not UTF-8: '\\udcff'."
+
+
 @pytest.mark.parametrize("command", ["runs", "ingest csv --inline", "migrate", "showmigrations"])
 def test_a_database_that_is_away_is_one_sentence(command):
     """In a process of its own, as a user has it."""
