@@ -473,6 +473,8 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 
 # ---------------------------------------------------------------------------------------------------------- logging
 
-SECRETS = tuple(value for value in (COINGECKO_API_KEY, COINPAPRIKA_API_KEY, SECRET_KEY) if value)
+#: Cut out of whatever any source says: one may repeat another's.
+SOURCE_KEYS = tuple(value for value in (COINGECKO_API_KEY, COINPAPRIKA_API_KEY) if value)
+SECRETS = (*SOURCE_KEYS, SECRET_KEY)
 LOGGING_CONFIG = "ingestion.logs.configure"
 LOGGING: dict[str, Any] = {"level": getattr(logging, LOG_LEVEL), "format": LOG_FORMAT, "secrets": SECRETS}

@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 import urllib3
+from django.conf import settings
 
 from assets.models import Source as SourceRow
 from ingestion import gate
@@ -25,7 +26,7 @@ from ingestion.answers import charset, http_date, provider_error, retry_after
 from ingestion.deadline import Call, TooSlow, begun, session
 from ingestion.errors import RateLimited, Refused, Unavailable, Unknown
 from ingestion.gate import Limits
-from ingestion.logs import REDACTED, redact
+from ingestion.redaction import redact, redact_bytes
 from ingestion.source import HttpFile, HttpResponse, Source
 
 DEADLINE = 120.0
@@ -77,7 +78,7 @@ class SourceHttp:
     ) -> None:
         self.row, self.source, self.limits = row, source, limits
         self.base_url = base_url.rstrip("/")
-        self.secrets = (key[1],) if key else ()
+        self.secrets = tuple({*settings.SOURCE_KEYS, *([key[1]] if key else [])})
         self.key_headers = {key[0]: key[1]} if key else {}
         self.failed_before = 0
         self._ahead: Ahead | None = None
@@ -100,8 +101,8 @@ class SourceHttp:
             self._succeeded()
             answer = call.answer
             return HttpResponse(
-                # As received, but for our own key, which some sources repeat.
-                body=without(bytes(body), self.secrets),
+                # As received, but for keys, which some sources repeat.
+                body=redact_bytes(bytes(body), self.secrets),
                 url=self._shown(url),
                 received_at=datetime.now(UTC),
                 status_code=answer.status_code,
@@ -172,7 +173,7 @@ class SourceHttp:
         try:
             target = urlsplit(urljoin(url, location.replace("\0", "%00")))
         except ValueError:
-            said = redact(ascii(location)[:200], self.secrets)
+            said = redact(ascii(location), self.secrets)[:200]
             raise Refused(f"{title} redirects to what is no address: {said}.") from None
         host = host_of(target.geturl())
         if host != host_of(url):
@@ -240,13 +241,6 @@ class SourceHttp:
 def host_of(url: str) -> str:
     """The host and port of an address, without the user and password that it may hold."""
     return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def without(body: bytes, secrets: tuple[str, ...]) -> bytes:
-    """The body without any of the secrets."""
-    for secret in secrets:
-        body = body.replace(secret.encode(), REDACTED.encode())
-    return body
 
 
 def post_json(url: str, message: Mapping[str, object]) -> None:

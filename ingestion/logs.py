@@ -14,16 +14,7 @@ from typing import Any
 import orjson
 import structlog
 
-#: Characters that stand where a secret stood.
-REDACTED = "[redacted]"
-
-
-def redact(text: str, secrets: tuple[str, ...]) -> str:
-    """The text without any of the secrets."""
-    for secret in secrets:
-        if secret in text:
-            text = text.replace(secret, REDACTED)
-    return text
+from ingestion.redaction import redact
 
 
 def presentable(text: str) -> str:

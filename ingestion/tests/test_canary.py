@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
 import json
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 import pytest
 from django.conf import settings as project
@@ -27,6 +30,22 @@ from ingestion.tests.crew import Crew, wait_for
 pytestmark = pytest.mark.faults
 
 KEY = "CG-canary7f3aQ9zZ"
+#: Of another source, which has no business here and is repeated all the same. No two spellings of it are alike.
+OTHERS_KEY = 'cp/canary8b+Zq="x&<y>%41'
+OTHER_SPELLINGS = (
+    quote(OTHERS_KEY),
+    quote(OTHERS_KEY, safe=""),
+    re.sub("%..", lambda code: code[0].lower(), quote(OTHERS_KEY, safe="")),
+    quote(quote(OTHERS_KEY, safe="")),
+    json.dumps(OTHERS_KEY)[1:-1],
+    json.dumps(OTHERS_KEY)[1:-1].replace("/", "\\/"),
+    "".join(character if character.isalnum() else f"\\u{ord(character):04X}" for character in OTHERS_KEY),
+    "".join(f"\\u{ord(character):04x}" for character in OTHERS_KEY),
+    html.escape(OTHERS_KEY),
+    "".join(character if character.isalnum() else f"&#{ord(character)};" for character in OTHERS_KEY),
+    *(base64.b64encode(b"x" * before + OTHERS_KEY.encode()).decode() for before in range(3)),
+    base64.urlsafe_b64encode(OTHERS_KEY.encode()).decode(),
+)
 COIN = {
     "symbol": "btc",
     "current_price": 91000,
@@ -58,6 +77,17 @@ ANSWERS: dict[str, tuple[int, dict[str, str], str]] = {
     "a plan too small": (402, {}, '{{"error": "upgrade the plan of {key}"}}'),
     "trouble": (500, {}, '{{"error": "{key} broke it"}}'),
     "nothing there": (404, {}, '{{"error": "{key} not found"}}'),
+    "spelled in other ways": (200, {}, coins(*({"name": f"spelling {n} "} for n in range(len(OTHER_SPELLINGS))))),
+    "spelled so that it can't be read": (
+        200,
+        {"etag": "{spelling 0}", "x-ratelimit-of": "{spelling 12}"},
+        coins(*({"current_price": f"spelling {n} "} for n in range(len(OTHER_SPELLINGS)))),
+    ),
+    **{
+        f"spelled as text {n}": (status, {}, f'{{{{"error": "who is spelling {n} ?"}}}}')
+        for n, status in ((1, 401), (5, 429), (10, 403))
+    },
+    "another address, spelled": (302, {"location": "{here}/{spelling 1}/x"}, ""),
     "another host": (302, {"location": "http://{key}@localhost:9/{key}?key={key}"}, ""),
     "another address": (302, {"location": "{here}/{key}/x?key={key}"}, ""),
     "silence": (0, {}, ""),
@@ -84,9 +114,10 @@ class Answer(BaseHTTPRequestHandler):
             self.rfile.read(1)
             return
         here = f"http://127.0.0.1:{self.server.server_port}"
-        fill = {"key": key, "here": here}
+        fill = {"key": key, "here": here} | {f"spelling {n}": text for n, text in enumerate(OTHER_SPELLINGS)}
         # The bodies made by json.dumps have braces of their own.
         text = body.replace("{key}", json.dumps(key)[1:-1]).replace("{{", "{").replace("}}", "}")
+        text = re.sub(r"spelling (\d+) ", lambda found: OTHER_SPELLINGS[int(found[1])], text)
         data = gzip.compress(text.encode()) if "content-encoding" in headers else text.encode()
         self.send_response(status)
         for name, value in headers.items():
@@ -134,6 +165,7 @@ def crew(provider, echo) -> Iterator[Crew]:
         "COINGECKO_BASE_URL": f"http://127.0.0.1:{echo.server_port}",
         "COINGECKO_API_KEY": KEY,
         "COINGECKO_PLAN": "demo",
+        "COINPAPRIKA_API_KEY": OTHERS_KEY,
         "ETL_RETRY_ATTEMPTS": "0",
         "LOG_LEVEL": "DEBUG",
     }
@@ -176,6 +208,9 @@ SONGS = (
     KEY,
     KEY.encode().hex(),
     *(base64.b64encode(b"\0" * before + KEY.encode()).decode()[4 if before else 0 : -4] for before in range(3)),
+    "canary8b",
+    *OTHER_SPELLINGS,
+    *(base64.b64encode(b"\0" * before + OTHERS_KEY.encode()).decode()[4 if before else 0 : -4] for before in range(3)),
 )
 
 
