@@ -49,7 +49,7 @@ ZERO = Decimal(0)
 #: Plain numbers need no looking: these forms make up nearly all of any file, and are read at the speed of one match.
 _PLAIN = re.compile(r"-?[0-9]{1,60}(?:\.[0-9]{1,80})?(?:[eE][-+]?[0-9]{1,2})?").fullmatch
 _DIGITS = re.compile(r"-?[0-9]{1,60}").fullmatch
-_GROUPED_BY_COMMA = re.compile(r"\$?(?:[0-9]{1,60}|[0-9]{1,3}(?:,[0-9]{3}){1,20})(?:\.[0-9]{1,80})?").fullmatch
+_GROUPED_BY_COMMA = re.compile(r"\$?(?:[0-9]{1,60}|[1-9][0-9]{0,2}(?:,[0-9]{3}){1,20})(?:\.[0-9]{1,80})?").fullmatch
 _WITH_SIGN = re.compile(r"[+-]?[0-9]{1,60}(?:\.[0-9]{1,80})?%").fullmatch
 _NEVER = re.compile(r"(?!)").fullmatch
 
@@ -119,13 +119,16 @@ def number(
 
 
 _GROUPED = {
-    separator: re.compile(r"\d{1,3}(?:S\d{2,3})*S\d{3}".replace("S", re.escape(separator)), re.ASCII).fullmatch
+    separator: re.compile(r"[1-9]\d{0,2}(?:S\d{2,3})*S\d{3}".replace("S", re.escape(separator)), re.ASCII).fullmatch
     for separator in ",.'’ "
 }
 
 
 def _ungrouped(digits: str, mark: str, text: str) -> str:
-    """`1,234.5` as `1234.5`. Groups have three digits, or two as in India, but the last always three."""
+    """`1,234.5` as `1234.5`. Groups have three digits, or two as in India, but the last always three.
+
+    The first begins with no 0: `0,123` is below one, whatever the rest of the file says.
+    """
     whole, has_mark, decimals = digits.partition(mark)
     if not whole.isdigit() and whole:
         separators = set(re.sub(r"\d", "", whole))

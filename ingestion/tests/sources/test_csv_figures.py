@@ -57,6 +57,9 @@ def test_money_is_read_exactly(text: str, value: str | None) -> None:
         ("5,9", "grouped as no number is"),
         ("1,2345", "grouped as no number is"),
         ("1234,567", "grouped as no number is"),
+        ("0,123", "grouped as no number is"),
+        ("$0,123.50", "grouped as no number is"),
+        ("00 123", "grouped as no number is"),
         ("5%", "a percentage where none belongs"),
         ("Infinity", "is no number"),
         ("1_000", "is no number"),
@@ -83,8 +86,9 @@ def test_a_comma_marks_the_decimals_where_the_file_says_so(text: str, value: str
 
 
 def test_a_dot_that_groups_nothing_is_refused_where_the_comma_marks_the_decimals() -> None:
-    with pytest.raises(ValueError, match="grouped as no number is"):
-        figures.money(",")("5.9")
+    for text in ("5.9", "0.123"):
+        with pytest.raises(ValueError, match="grouped as no number is"):
+            figures.money(",")(text)
 
 
 @pytest.mark.parametrize(
