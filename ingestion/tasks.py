@@ -94,6 +94,12 @@ def backoff(strikes: int) -> float:
     return random.uniform(0, min(settings.ETL_BACKOFF_SECONDS * 2 ** (strikes - 1), LONGEST_BACKOFF))
 
 
+def wait_after(error: Unavailable, strikes: int) -> float:
+    """Seconds before the next attempt: what the source asks for, or the limiter; the backoff at least, or instead."""
+    # A source that asks for no wait at all (`Retry-After: 0`) is not knocked at in a row.
+    return max(error.retry_after or 0.0, 0.0 if isinstance(error, Throttled) else backoff(strikes))
+
+
 @shared_task(base=CarefulTask)
 def start(slug: str) -> None:
     """Beat's message: the source's run of this schedule slot is queued, once, however many beats there are."""
@@ -227,8 +233,7 @@ def wait(lease: Lease, error: Unavailable) -> None:
         limited = isinstance(error, RateLimited) and pages
         tried = f" ({strikes} attempts)" if strikes > 1 else ""
         return finish.fetched(lease, Run.Status.PARTIAL if limited else Run.Status.FAILED, f"{error}{tried}")
-    # A source that asks for no wait at all (`Retry-After: 0`) is not knocked at in a row.
-    seconds = max(error.retry_after or 0.0, 0.0 if isinstance(error, Throttled) else backoff(strikes))
+    seconds = wait_after(error, strikes)
     log.warning("waiting", extra={"seconds": round(seconds, 2), "error": str(error), "attempt": strikes})
     mine.update(
         due_at=Now() + timedelta(seconds=seconds),

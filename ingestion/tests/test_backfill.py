@@ -19,7 +19,7 @@ from assets.models import DayCandle, HourCandle, Listing, PricePoint, Source
 from assets.tests.factories import load, record
 from cryptoetl.demo import Fault, ProviderServer
 from cryptoetl.demo.coins import bundled_coins
-from ingestion import backfilling, retention
+from ingestion import backfilling, retention, tasks
 from ingestion.errors import Malformed
 from ingestion.management.commands import backfill
 from ingestion.models import BackfillPiece, CallMonth, RawBody, RawPayload
@@ -297,6 +297,17 @@ def test_a_limit_is_waited_for_and_a_refusal_stops_it(manage, known, settings):
     known.fail("coingecko", Fault.SERVER_ERROR, times=None)
     said = manage("backfill", "coingecko", "--days", "2", "--coins", "ethereum", "--yes")
     assert said.code == 1 and "the same command goes on from here" in said.err
+
+
+def test_a_source_that_asks_for_no_wait_at_all_is_not_knocked_at_in_a_row(manage, known, settings, monkeypatch):
+    """A backfill waits as a run does."""
+    settings.ETL_RETRY_ATTEMPTS, settings.ETL_BACKOFF_SECONDS = 3, 4.0
+    monkeypatch.setattr(tasks.random, "uniform", lambda low, high: high)
+    waits = []
+    monkeypatch.setattr(backfill, "pause", lambda seconds, *_: waits.append(seconds))
+    known.fail("coingecko", Fault.RATE_LIMITED_SECONDS, seconds=0, times=3)
+    assert manage("backfill", "coingecko", "--days", "2", "--coins", "bitcoin", "--yes").code == 0
+    assert waits == [4.0, 8.0, 16.0]
 
 
 def test_a_coin_that_the_source_does_not_know_stops_no_other(manage, known):

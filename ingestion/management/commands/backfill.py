@@ -28,7 +28,7 @@ from ingestion.management.sentences import SentenceCommand, source_argument, sou
 from ingestion.management.terminal import Progress
 from ingestion.registry import Configured, configured
 from ingestion.source import Past
-from ingestion.tasks import backoff
+from ingestion.tasks import wait_after
 
 #: With the source's number: the advisory lock of whoever backfills it. It goes with its connection, however that ends.
 LOCK = 7632
@@ -157,7 +157,7 @@ class Command(SentenceCommand):
                 strikes += not isinstance(error, Throttled)
                 if strikes > settings.ETL_RETRY_ATTEMPTS:
                     raise Stopped(f"{str(error).rstrip('.')} ({strikes} attempts)") from None
-                pause(backoff(strikes or 1) if error.retry_after is None else error.retry_after, str(error), show)
+                pause(wait_after(error, strikes), str(error), show)
 
 
 def pause(seconds: float, why: str, show: Any) -> None:
