@@ -108,10 +108,14 @@ def plain(header: str) -> str:
     return re.sub(rf"[^\w#{SIGNS}]|_", "", text)
 
 
+#: What a header of times may end in: `Date(UTC)`, `timestamp_utc`. One of another zone is no such header.
+ZONES = ("", "utc", "gmt")
+
 _FIELDS: dict[str, list[tuple[int, str]]] = {}
 for _field, _names in ALIASES.items():
     for _place, _name in enumerate(_names):
-        _FIELDS.setdefault(plain(_name), []).append((_place, _field))
+        for _zone in ZONES if _field in ("observed_at", "time_of_day") else ZONES[:1]:
+            _FIELDS.setdefault(plain(_name) + _zone, []).append((_place, _field))
 
 
 def columns_of(header: Sequence[str]) -> dict[str, int]:

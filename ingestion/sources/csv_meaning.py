@@ -25,6 +25,9 @@ COIN_URL = re.compile(r"https?://[^/]+/(?:[a-z]{2}/)?(?:currencies|coins?|curren
 _TICKER = re.compile(r"[A-Z0-9$]{1,12}|[a-z0-9]{1,5}", re.ASCII)
 _ROW_NUMBER = re.compile(r"[0-9]{1,18}").fullmatch
 
+#: Headers of times, and of other things as well.
+_TIME_OR_NOT = re.compile(r"(?:data|time|day|zeit|last|kurs)[\s_]*\(?(?:UTC|GMT)?\)?", re.IGNORECASE).fullmatch
+
 Rows = Sequence[Sequence[str]]
 
 
@@ -132,7 +135,7 @@ def _check_time(columns: dict[str, int], header: Sequence[str], sample: Rows, fi
     values = _values(sample, at)
     if values and not any(map(is_time, values)):
         # `data` is Portuguese for a date and English for anything; `time` may be a time of day.
-        if at is not None and header[at].strip().casefold() not in ("data", "time", "day", "zeit", "last", "kurs"):
+        if at is not None and not _TIME_OR_NOT(header[at].strip()):
             raise Malformed(f"{file} has a column {header[at]!r} that holds {values[0][:60]!r}, which is no time.")
         del columns["observed_at"]
     if "observed_at" not in columns:

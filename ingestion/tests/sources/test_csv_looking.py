@@ -180,6 +180,20 @@ def test_a_date_and_a_clock_in_two_columns_are_one_time(tmp_path: Path) -> None:
     assert found.records[0].observed_at == datetime(2024, 1, 14, 13, 14, 56, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    "header", ["Date(UTC)", "timestamp_utc", "Last Updated (UTC)", "Time (GMT)", "Date,Time (UTC)"]
+)
+def test_a_header_of_times_may_name_its_zone(tmp_path: Path, header: str) -> None:
+    time = "2024-03-15,10:05" if "," in header else "2024-03-15 10:05"
+    (record,) = read(tmp_path, f"symbol,name,price,{header}\nBTC,Bitcoin,5,{time}\n").records
+    assert record.observed_at == datetime(2024, 3, 15, 10, 5, tzinfo=UTC)
+
+
+def test_a_time_of_day_alone_is_no_time_of_a_row(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, "symbol,name,price,Time (UTC)\nBTC,Bitcoin,5,10:05\n").records
+    assert record.observed_at.date() == datetime.now(UTC).date()
+
+
 def test_a_file_without_times_is_observed_when_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "coins.csv"
     path.write_text("symbol,name,price\nBTC,Bitcoin,5\n")
