@@ -27,6 +27,9 @@ from ingestion.sources.json_items import AHEAD, GENESIS, sane_text, sane_time
 #: The figures of a record, in its order: they are handed over by place, which is faster than by name.
 FIGURES = tuple(name for name in AssetRecord._fields if name != "contracts")[4:]
 
+#: What is written for "unknown" and is no coin's symbol or name, as NULL and NA are.
+NO_WORDS = frozenset(text for text in figures.UNKNOWN if not text.isalnum())
+
 Row = Mapping[str, str]
 Identity = tuple[str, str, str]
 """Id, symbol and name."""
@@ -131,6 +134,10 @@ def _identity(
 def _identified(key: str, symbol: str, name: str) -> Identity:
     """Id, symbol and name as they are stored. Raises Malformed for what can't be, and when all three are missing."""
     key, symbol, name = key.strip(), symbol.strip(), name.strip()
+    known_key = "" if key.casefold() in figures.UNKNOWN else key
+    known = (known_key, *("" if text.casefold() in NO_WORDS else text for text in (symbol, name)))
+    if any(known):  # There is a coin called "-" throughout.
+        key, symbol, name = known
     if not (key or symbol or name):
         raise Malformed("The row names no coin.", "source_asset_id")
     name = name or (_name_from_id(key, symbol) if key and not key.isdigit() else symbol.upper())

@@ -175,6 +175,28 @@ def test_days_and_months_are_told_apart_by_any_value_in_the_file(tmp_path: Path)
     assert not days.rejects
 
 
+@pytest.mark.parametrize("unknown", ["", "-", "?", "N/A", "#N/A", "nan", "None", "null"])
+def test_coins_whose_ids_are_unknown_are_not_one_coin(tmp_path: Path, unknown: str) -> None:
+    text = f"id,symbol,name,price\nbitcoin,BTC,Bitcoin,5\n{unknown},ETH,Ethereum,6\n{unknown},XRP,XRP,7\n"
+    found = read(tmp_path, text).records
+    assert [record.source_asset_id for record in found] == ["bitcoin", "eth-ethereum", "xrp"]
+
+
+@pytest.mark.parametrize("unknown", ["-", "?", "N/A"])
+def test_what_stands_for_unknown_is_no_symbol_and_no_name(tmp_path: Path, unknown: str) -> None:
+    text = f"symbol,name,price\n{unknown},Ethereum,6\nXRP,{unknown},7\nNULL,NaN,9\n"
+    assert [record[:3] for record in read(tmp_path, text).records] == [
+        ("ethereum", "", "Ethereum"),
+        ("xrp", "XRP", "XRP"),
+        ("null-nan", "NULL", "NaN"),
+    ]
+
+
+def test_a_coin_may_be_called_by_a_dash_throughout(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, "id,symbol,name,price\n-,-,-,5\n").records
+    assert record[:3] == ("-", "-", "-")
+
+
 def test_a_date_and_a_clock_in_two_columns_are_one_time(tmp_path: Path) -> None:
     found = read(tmp_path, "symbol,name,price,date,time\nBTC,Bitcoin,5,2024-01-14,13:14:56Z\n")
     assert found.records[0].observed_at == datetime(2024, 1, 14, 13, 14, 56, tzinfo=UTC)
