@@ -19,6 +19,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from cryptoetl.local.environment import embedded_environment, given
+from cryptoetl.local.own_servers import REDIS_FORM, is_redis_address
 from cryptoetl.local.trouble import Trouble
 from ingestion.half_open import WatchedConnection, WatchedCursor
 
@@ -159,6 +160,9 @@ if not DATABASE_URL or not REDIS_URL:
         f"{missing} is not set, and no system was started in {VAR}: run `make up`, or name a server of your own."
     )
 CELERY_BROKER_URL = address("CELERY_BROKER_URL", "", "redis", "rediss", "unix", "amqp", "amqps") or REDIS_URL
+for _name, _value in (("REDIS_URL", REDIS_URL), ("CELERY_BROKER_URL", CELERY_BROKER_URL)):
+    if not _value.startswith("amqp") and not is_redis_address(_value):
+        raise ImproperlyConfigured(f"{_name} must be {REDIS_FORM}.")
 
 DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":

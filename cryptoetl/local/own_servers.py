@@ -5,8 +5,14 @@ Asked before anything starts, so that a wrong address is a sentence and not a pa
 
 from __future__ import annotations
 
+import re
+from urllib.parse import parse_qsl, urlsplit
+
 from cryptoetl.local.trouble import Trouble
 
+REDIS_FORM = (
+    "an address such as redis://:password@host:6379/0, with a number for its database and no options but those of TLS"
+)
 OLDEST_POSTGRES, OLDEST_REDIS = 15, (6, 2)
 
 
@@ -43,6 +49,19 @@ def check_database(url: str) -> None:
         raise Trouble(f"DATABASE_URL names PostgreSQL {version} at {where}: {OLDEST_POSTGRES} or newer is needed.")
 
 
+def is_redis_address(url: str) -> bool:
+    """Whether the client of Redis and that of Celery understand the address, and the same by it."""
+    parts = urlsplit(url)
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    if parts.scheme == "unix":
+        database = "".join(value for name, value in options if name == "db")
+        others = [name for name, _ in options if name != "db"]
+    else:
+        database = parts.path.removeprefix("/")
+        others = [name for name, _ in options if not (parts.scheme == "rediss" and name.startswith("ssl_"))]
+    return re.fullmatch(r"[0-9]{0,9}", database) is not None and not others and not parts.fragment
+
+
 def check_redis(url: str) -> None:
     """Redis answers at the address, lets us in, and is new enough."""
     import redis
@@ -51,13 +70,16 @@ def check_redis(url: str) -> None:
 
     try:
         client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0))
-    except (ValueError, redis.RedisError) as error:
-        raise Trouble("REDIS_URL must look like redis://:password@host:6379/0.", code=2) from error
+        understood = is_redis_address(url)
+    except (ValueError, redis.RedisError):
+        understood = False
+    if not understood:
+        raise Trouble(f"REDIS_URL must be {REDIS_FORM}.", code=2)
     place = client.get_connection_kwargs()
     where = str(place.get("path") or f"{place.get('host')}:{place.get('port', 6379)}")
     try:
         version = str(client.info("server")["redis_version"])
-    except (redis.RedisError, OSError) as error:
+    except (redis.RedisError, OSError, TypeError) as error:  # TypeError: an option of TLS that there is not
         raise Trouble(
             f"REDIS_URL names {where}, which can't be used: {_without(str(error), place.get('password'))}"
         ) from None

@@ -108,9 +108,13 @@ def test_a_database_that_can_not_be_used_is_named_without_its_password(url: str,
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [
-        ("http://127.0.0.1", "must look like redis://"),
+        ("http://127.0.0.1", "must be an address such as redis://"),
         ("redis://:geheim@127.0.0.1:1/0", "names 127.0.0.1:1, which can't be used"),
-        ("redis://:geheim@127.0.0.1:port/0", "must look like redis://"),
+        ("redis://:geheim@127.0.0.1:port/0", "must be an address such as redis://"),
+        ("redis://:geheim@127.0.0.1:1/db", "must be an address such as redis://"),
+        ("redis://:geheim@127.0.0.1:1/0?db=geheim", "must be an address such as redis://"),
+        ("redis://:geheim@127.0.0.1:1/0?max=9", "must be an address such as redis://"),
+        ("rediss://:geheim@127.0.0.1:1/0?ssl_nothing=9", "names 127.0.0.1:1, which can't be used"),
     ],
 )
 def test_a_redis_that_can_not_be_used_is_named_without_its_password(url: str, complaint: str) -> None:
