@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 import kombu
 import redis
@@ -34,12 +35,28 @@ class Channel(kombu_redis.Channel):
         return super()._connparams(asynchronous=asynchronous)
 
 
+def as_kombu_reads(address: str) -> str:
+    """The same server as the client of Redis understands it: Kombu has a name of its own for a socket and for the
+    database there, and without options of TLS it would not look at the server's certificate."""
+    parts = urlsplit(address)
+    if parts.scheme == "unix":
+        query = parts.query.replace("db=", "virtual_host=", 1)
+        return parts._replace(scheme="redis+socket", query=query).geturl()
+    if parts.scheme == "rediss" and "ssl_cert_reqs=" not in parts.query:
+        query = "&".join(filter(None, (parts.query, "ssl_cert_reqs=required")))
+        return parts._replace(query=query).geturl()
+    return address
+
+
 class RedisTransport(kombu_redis.Transport):
     Channel = Channel
 
 
 class Connection(kombu.Connection):
     """A broker that is back is found within two seconds: the waits between two tries don't grow to half a minute."""
+
+    def __init__(self, hostname: Any = "localhost", *arguments: Any, **options: Any) -> None:
+        super().__init__(as_kombu_reads(hostname) if isinstance(hostname, str) else hostname, *arguments, **options)
 
     def get_transport_cls(self) -> Any:
         transport = super().get_transport_cls()
