@@ -16,7 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
+import psycopg2
 from django.core.exceptions import ImproperlyConfigured
+from psycopg2.extensions import make_dsn
 
 from cryptoetl.local.environment import embedded_environment, given
 from cryptoetl.local.own_servers import REDIS_FORM, is_redis_address
@@ -167,13 +169,18 @@ for _name, _value in (("REDIS_URL", REDIS_URL), ("CELERY_BROKER_URL", CELERY_BRO
 DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgres://user:password@host:5432/name.")
+_options = DATABASES["default"].get("OPTIONS", {})
+try:
+    make_dsn(**_options)
+except psycopg2.ProgrammingError as _error:
+    raise ImproperlyConfigured(f"DATABASE_URL can't be used: {str(_error).strip()}.") from None
 DATABASES["default"] |= {
     "ENGINE": "cryptoetl.postgresql",
     "CONN_MAX_AGE": None,
     "CONN_HEALTH_CHECKS": True,
     "DISABLE_SERVER_SIDE_CURSORS": False,
     "OPTIONS": {
-        **DATABASES["default"].get("OPTIONS", {}),
+        **_options,
         "application_name": "cryptoetl",
         # A server that is gone is noticed by the kernel within half a minute, a line that swallows bytes by the watch.
         "connect_timeout": 5,
@@ -185,8 +192,9 @@ DATABASES["default"] |= {
         "cursor_factory": WatchedCursor,
         # No transaction waits for anything but its statements: one that is idle has lost its client, and gives its
         # locks back in time for the takeover of its run.
-        "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=30000 -c statement_timeout=300000"
-        " -c jit=off",
+        # Whatever the address asks for besides comes first, so that these hold.
+        "options": f"{_options.get('options', '')} -c timezone=UTC -c idle_in_transaction_session_timeout=30000"
+        " -c statement_timeout=300000 -c jit=off",
     },
 }
 

@@ -27,21 +27,17 @@ def check_database(url: str) -> None:
         raise Trouble("DATABASE_URL must look like postgres://user:password@host:5432/name.", code=2) from error
     if parts.get("ENGINE") != "django.db.backends.postgresql":
         raise Trouble("DATABASE_URL must name a PostgreSQL database: postgres://user:password@host:5432/name.", code=2)
-    where = f"{parts.get('HOST') or 'the local socket'}:{parts.get('PORT') or 5432}"
+    options = parts.get("OPTIONS", {})
+    named = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    # As Django has it: what stands before the question mark wins.
+    address = options | {option: parts[name] for option, name in named.items() if parts.get(name)}
+    where = f"{address.get('host') or 'the local socket'}:{address.get('port') or 5432}"
     try:
-        connection = psycopg2.connect(
-            dbname=parts.get("NAME") or None,
-            user=parts.get("USER") or None,
-            password=parts.get("PASSWORD") or None,
-            host=parts.get("HOST") or None,
-            port=parts.get("PORT") or None,
-            connect_timeout=5,
-            **{name: value for name, value in parts.get("OPTIONS", {}).items() if name.startswith(("ssl", "target_"))},
-        )
+        connection = psycopg2.connect(**(address | {"connect_timeout": 5}))
     except psycopg2.Error as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no reason given"
         raise Trouble(
-            f"DATABASE_URL names {where}, which can't be used: {_without(reason, parts.get('PASSWORD'))}"
+            f"DATABASE_URL names {where}, which can't be used: {_without(reason, address.get('password'))}"
         ) from None
     version = connection.server_version // 10_000
     connection.close()
@@ -89,6 +85,6 @@ def check_redis(url: str) -> None:
         raise Trouble(f"REDIS_URL names Redis {version} at {where}: 6.2 or newer is needed.")
 
 
-def _without(text: str, secret: str | None) -> str:
-    text = text.replace(secret, "...") if secret else text
+def _without(text: str, secret: object) -> str:
+    text = text.replace(str(secret), "...") if secret else text
     return text.rstrip(".") + "."

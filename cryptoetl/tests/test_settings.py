@@ -36,6 +36,11 @@ def said(command: tuple[str, ...], **variables: str) -> tuple[int, str]:
         ("LOG_FORMAT", "xml", "must be one of json, console"),
         ("COINGECKO_BASE_URL", "ftp://example.org", "must be an address that begins with http:// or https://"),
         ("DATABASE_URL", "mysql://localhost/x", "must be an address that begins with postgres:// or postgresql://"),
+        (
+            "DATABASE_URL",
+            "postgres://me:CANARY@127.0.0.1/x?max=9",
+            'can\'t be used: invalid dsn: invalid connection option "max"',
+        ),
         ("REDIS_URL", "redis://:CANARY@127.0.0.1:6379/zero", "with a number for its database"),
         ("REDIS_URL", "redis://:CANARY@127.0.0.1:6379/0/1", "with a number for its database"),
         ("REDIS_URL", "redis://:CANARY@127.0.0.1:6379/0?max=9", "no options but those of TLS"),
@@ -61,6 +66,14 @@ def test_a_value_that_can_not_be_used_is_named_in_one_sentence(name, value, word
     assert words in text
     assert len(text.strip().splitlines()) == 1, text
     assert "CANARY" not in text
+
+
+def test_what_the_address_of_the_database_asks_for_holds_beside_our_own_time_limits():
+    asked = "SELECT current_setting('search_path'), current_setting('statement_timeout')"
+    line = f"from django.db import connection; c = connection.cursor(); c.execute({asked!r}); print(*c.fetchone())"
+    show = ("manage.py", "shell", "--no-imports", "--command", line)
+    url = os.environ["DATABASE_URL"] + "&options=-c%20search_path%3Dours%20-c%20statement_timeout%3D1"
+    assert said(show, DATABASE_URL=url) == (0, "ours 5min\n")
 
 
 def test_this_machine_always_reaches_its_own_copy():

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -96,6 +97,8 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
         ("postgres://me:geheim@127.0.0.1:1/db", "names 127.0.0.1:1, which can't be used"),
         ("postgres://me:geheim@127.0.0.1:port/db", "must"),
         ("nonsense", "must"),
+        ("postgres://me:geheim@127.0.0.1:1/db?max=9", 'names 127.0.0.1:1, which can.t be used: .*option "max"'),
+        ("postgres:///db?host=127.0.0.1&port=1&password=geheim", "names 127.0.0.1:1, which can't be used"),
     ],
 )
 def test_a_database_that_can_not_be_used_is_named_without_its_password(url: str, complaint: str) -> None:
@@ -129,6 +132,10 @@ def test_servers_of_the_users_own_are_taken_when_they_answer_and_are_new_enough(
 ) -> None:
     own_servers.check_database(servers.postgres.url)
     own_servers.check_redis(servers.redis.url)
+    parts = urlsplit(servers.postgres.url)
+    own_servers.check_database(
+        f"postgres://{parts.path}?host={parts.hostname}&port={parts.port}&user={parts.username}&password={parts.password}"
+    )
     with pytest.raises(Trouble, match="password authentication failed"):
         own_servers.check_database(servers.postgres.url.replace(servers.postgres.password, "wrong"))
     with pytest.raises(Trouble, match="which can't be used"):
