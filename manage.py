@@ -9,19 +9,19 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryptoetl.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
-    from django.db import OperationalError
+    from django.db import DatabaseError
 
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"cryptoetl: {error}")
-    except OperationalError as error:
+    except DatabaseError as error:
         # From Django's own commands, such as `migrate`: this project's say it by themselves.
-        if "--traceback" in sys.argv:
-            raise
         from ingestion.management.sentences import sentence
 
-        sys.exit(sentence(error))
+        if "--traceback" in sys.argv or (said := sentence(error)) is None:
+            raise
+        sys.exit(said)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,12 @@ def check_database(url: str) -> None:
             f"DATABASE_URL names {where}, which can't be used: {_without(reason, address.get('password'))}"
         ) from None
     version = connection.server_version // 10_000
+    told = [connection.get_parameter_status(name) for name in ("default_transaction_read_only", "in_hot_standby")]
     connection.close()
     if version < OLDEST_POSTGRES:
         raise Trouble(f"DATABASE_URL names PostgreSQL {version} at {where}: {OLDEST_POSTGRES} or newer is needed.")
+    if "on" in told:
+        raise Trouble(f"DATABASE_URL names {where}, which may only be read: name a database that takes writes.")
 
 
 def is_redis_address(url: str) -> bool:

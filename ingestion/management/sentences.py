@@ -12,11 +12,13 @@ from io import TextIOWrapper
 from math import nan
 from typing import Any
 
+import psycopg2
 import redis
 from django.core.management import BaseCommand, CommandError
-from django.db import InterfaceError, OperationalError, ProgrammingError, connection, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError, connection, connections
 from django.utils.dateparse import parse_datetime
 from kombu.exceptions import OperationalError as BrokerError
+from psycopg2.errorcodes import INSUFFICIENT_PRIVILEGE
 
 from assets.models import Source
 from ingestion import broker
@@ -87,12 +89,23 @@ def sentence(error: BaseException) -> str | None:
         return (
             f"The database at {database_place()} is not set up: run `python manage.py migrate` ({first_line(error)})."
         )
+    if isinstance(error, DatabaseError) and (refused := refusal(error)):
+        return f"The database at {database_place()} refuses: {refused}. The user of DATABASE_URL must own it."
     if isinstance(error, BrokerError | redis.RedisError):
         return f"The broker can't be reached ({broker.reason(error)})."
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         where = f": {error.filename}" if error.filename else ""
         return f"{error.strerror or error}{where}."
     return None
+
+
+def refusal(error: BaseException | None) -> str:
+    """What PostgreSQL does not let this user do; "" where it is about something else."""
+    while error is not None:
+        if isinstance(error, psycopg2.Error) and error.pgcode == INSUFFICIENT_PRIVILEGE:
+            return first_line(error)
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def first_line(error: BaseException) -> str:

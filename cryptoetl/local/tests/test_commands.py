@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg2
 import pytest
 
 from cryptoetl.local import dotenv, environment, own_servers, ports
@@ -140,12 +142,38 @@ def test_servers_of_the_users_own_are_taken_when_they_answer_and_are_new_enough(
         own_servers.check_database(servers.postgres.url.replace(servers.postgres.password, "wrong"))
     with pytest.raises(Trouble, match="which can't be used"):
         own_servers.check_redis(servers.redis.url.replace(servers.redis.password, "wrong"))
+    with pytest.raises(Trouble, match="which may only be read"):
+        own_servers.check_database(servers.postgres.url + "&options=-c%20default_transaction_read_only%3Don")
     monkeypatch.setattr(own_servers, "OLDEST_POSTGRES", 19)
     monkeypatch.setattr(own_servers, "OLDEST_REDIS", (99, 0))
     with pytest.raises(Trouble, match=r"names PostgreSQL 18 at .*: 19 or newer is needed"):
         own_servers.check_database(servers.postgres.url)
     with pytest.raises(Trouble, match="is needed"):
         own_servers.check_redis(servers.redis.url)
+
+
+def test_a_database_that_belongs_to_another_is_one_sentence(servers: Throwaway) -> None:
+    url = urlsplit(servers.postgres.url)
+    with contextlib.closing(psycopg2.connect(servers.postgres.url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("CREATE ROLE guest LOGIN PASSWORD 'geheim'")
+        cursor.execute("CREATE DATABASE closed")
+    guest = url._replace(netloc=f"guest:geheim@{url.hostname}:{url.port}", path="/closed").geturl()
+    variables = {"DATABASE_URL": guest, "REDIS_URL": servers.redis.url, "SECRET_KEY": "x", "ENV_FILE": os.devnull}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        cwd=CLONE,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"The database at {url.hostname}:{url.port}/closed refuses: permission denied for schema public."
+        " The user of DATABASE_URL must own it.\n"
+    )
 
 
 def test_the_environment_wins_over_the_file_and_what_is_empty_is_unset(
