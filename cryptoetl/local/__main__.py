@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from cryptoetl.local.trouble import Trouble
 
 
 def main() -> int:
+    _open_what_is_closed()
     parser = argparse.ArgumentParser(
         prog="python -m cryptoetl.local", description="Starts, stops and watches the local system."
     )
@@ -32,12 +34,23 @@ def main() -> int:
     except Trouble as trouble:
         print(f"cryptoetl: {trouble}", file=sys.stderr)
         return trouble.code
+    except BrokenPipeError:
+        # Whoever read the output has read enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         print(f"cryptoetl: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ncryptoetl: interrupted.", file=sys.stderr)
         return 130
+
+
+def _open_what_is_closed() -> None:
+    """A stream that was closed (`>&-`) leads nowhere; else the next file would take its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _action(arguments: argparse.Namespace) -> Callable[[], int]:

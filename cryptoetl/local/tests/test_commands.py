@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import socket
 import stat
 import subprocess
@@ -174,6 +175,16 @@ def test_a_database_that_belongs_to_another_is_one_sentence(servers: Throwaway) 
         f"The database at {url.hostname}:{url.port}/closed refuses: permission denied for schema public."
         " The user of DATABASE_URL must own it.\n"
     )
+
+
+def test_whoever_reads_no_further_or_not_at_all_is_told_nothing(tmp_path: Path) -> None:
+    verify = [sys.executable, "-m", "cryptoetl.local", "verify"]
+    variables = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "VAR": str(tmp_path / "var"), "PORT": "1"}
+    for command in ("sh -c '\"$@\" | true' sh", "sh -c '\"$@\" >&-' sh"):
+        done = subprocess.run(
+            [*shlex.split(command), *verify], cwd=CLONE, env=variables, capture_output=True, text=True, timeout=60
+        )
+        assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_the_environment_wins_over_the_file_and_what_is_empty_is_unset(
