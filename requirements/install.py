@@ -32,6 +32,9 @@ INSTALL = [
 
 def main(name: str) -> None:
     began = time.monotonic()
+    if os.path.expanduser("~") == "~":
+        # A user without an account or HOME, for whom pip can't be loaded. It keeps nothing there.
+        os.environ.update(HOME=str(VENV), PIP_NO_CACHE_DIR="1")
     handle = os.open(REQUIREMENTS, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     if _is_installed(name):

@@ -16,7 +16,7 @@ import pytest
 
 from cryptoetl.local.folder import CLONE
 
-NOBODY = 65534
+NOBODY, WITHOUT_ACCOUNT = 65534, 54_321
 SCRIPT = """
 import sys
 from cryptoetl.local import processes
@@ -31,8 +31,8 @@ print(len(processes.of(copy.folder)))
 """
 
 
-def as_nobody(*command: str, **options: str) -> subprocess.CompletedProcess[str]:
-    account = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all", "--"]
+def as_nobody(*command: str, user: int = NOBODY, **options: str) -> subprocess.CompletedProcess[str]:
+    account = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--bounding-set=-all", "--"]
     packages = sysconfig.get_path("purelib")
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": packages, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
@@ -81,3 +81,17 @@ def test_an_ordinary_user_needs_nothing_of_the_system(python: str, home: Path) -
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     assert sorted(entry.name for entry in clone.iterdir()) == [".var", "cryptoetl"]
     assert stat.S_IMODE((clone / ".var").stat().st_mode) == 0o700
+
+
+def test_a_user_without_an_account_or_a_home_can_install(python: str, home: Path) -> None:
+    requirements = home / "requirements"
+    requirements.mkdir()
+    shutil.copy(CLONE / "requirements" / "install.py", requirements)
+    for name in ("pip.txt", "local.txt"):
+        (requirements / name).touch()
+    for path in (home, requirements, *requirements.iterdir()):
+        os.chown(path, WITHOUT_ACCOUNT, WITHOUT_ACCOUNT)
+    done = as_nobody(python, str(requirements / "install.py"), "local", cwd=str(home), user=WITHOUT_ACCOUNT)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "Installed in" in done.stdout
