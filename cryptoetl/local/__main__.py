@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -29,6 +30,10 @@ def main() -> int:
     # A name that the terminal's encoding can't show must not be the end of a start.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As Ctrl-C, so that nothing stays half done; `nohup` has its way.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:
         return _action(arguments)()
     except Trouble as trouble:

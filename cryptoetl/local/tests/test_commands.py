@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import signal
 import socket
 import stat
 import subprocess
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
-from cryptoetl.local import dotenv, environment, own_servers, ports
+from cryptoetl.local import dotenv, environment, own_servers, ports, processes
 from cryptoetl.local.folder import CLONE, Folder
 from cryptoetl.local.logs import Follower
 from cryptoetl.local.throwaway import Throwaway
@@ -185,6 +186,24 @@ def test_whoever_reads_no_further_or_not_at_all_is_told_nothing(tmp_path: Path) 
             [*shlex.split(command), *verify], cwd=CLONE, env=variables, capture_output=True, text=True, timeout=60
         )
         assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_start_that_is_ended_leaves_no_half_of_a_system(tmp_path: Path, number: signal.Signals) -> None:
+    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    variables = {"ENV_FILE": os.devnull, "VAR": str(tmp_path / "var"), "PORT": str(ports.server_port())}
+    command = [sys.executable, "-m", "cryptoetl.local", "up"]
+    with subprocess.Popen(command, cwd=CLONE, env=kept | variables, stdout=subprocess.PIPE, text=True) as start:
+        assert start.stdout is not None
+        said = ""
+        while "migrating" not in said and (character := start.stdout.read(1)):
+            said += character
+        start.send_signal(number)
+        start.stdout.read()
+    left = processes.of(Folder(tmp_path / "var"))
+    run("down", VAR=str(tmp_path / "var"))
+    assert start.returncode == 128 + number
+    assert left == []
 
 
 def test_the_environment_wins_over_the_file_and_what_is_empty_is_unset(
