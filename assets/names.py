@@ -40,6 +40,8 @@ _GLUED_VERSION = re.compile(r"(?<=[^\W\d])v([2-9])$")
 _ON_CHAIN = re.compile(r"(?<=\w )(?:on|via) (\w.*)$")
 _BETWEEN_WORDS = re.compile(r"[^\w.]+|_+|(?<!\d)\.|\.(?!\d)")
 _SPELLED_OUT = str.maketrans({"'": "", "’": "", "&": " and ", "+": " plus "})
+#: Signs that would be read as letters.
+_NO_LETTERS = str.maketrans("", "", "™℠")
 _DIGITS = "0123456789"
 _NOT_ALNUM = {code: None for code in range(128) if not chr(code).isalnum()}
 
@@ -158,7 +160,7 @@ def likeness(a: Reading, b: Reading) -> float:
 def _plain(text: str) -> str:
     if text.isascii():
         return text.lower()
-    parts = unicodedata.normalize("NFKD", text)
+    parts = unicodedata.normalize("NFKD", text.translate(_NO_LETTERS))
     return "".join(letter for letter in parts if not unicodedata.combining(letter)).casefold()
 
 

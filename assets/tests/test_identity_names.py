@@ -16,6 +16,7 @@ from assets.names import Reading, compact, likeness
         ("  Dark   Matter ", "DarkMatter"),
         ("Café", "CAFE"),
         ("Ｆｕｌｌ Width", "full width"),
+        ("Acme™ Gold®", "Acme Gold"),
     ],
 )
 def test_spelling_makes_no_difference(one: str, other: str) -> None:
