@@ -59,6 +59,7 @@ EMPTY_WORDS = Likeness("same symbol, names differ by a word that tells nothing",
 CUT_SYMBOL = Likeness("same name, one symbol is the other cut short", 0.78, True)
 SHORTENED = Likeness("same symbol, one name is the other shortened", 0.69, True)
 LONGER = Likeness("same symbol, one name has generic words more", 0.60, False, True, _any)
+WITH_SYMBOL = Likeness("same symbol, which one name has beside the other name", 0.55, False, True, _any)
 NAMED_AS = Likeness("same symbol, one has the other's name as its id", 0.49, False, lifted_by=_any)
 CLOSE = Likeness("same symbol, names differ by generic words", 0.48, False, lifted_by=_any)
 UNTOLD = Likeness("same symbol, a name is missing or only repeats it", 0.47, False, lifted_by=_any)
@@ -141,14 +142,11 @@ def _with_one_symbol(a: Reading, b: Reading) -> Likeness | None:
         _shortens(ours.words, theirs.words, symbol) or _shortens(theirs.words, ours.words, symbol)
     ):
         return SHORTENED
-    more = ours.generic ^ theirs.generic
-    if (
-        one_core
-        and ours.core != symbol
-        and more.isdisjoint(NAMING)
-        and (more <= ours.generic or more <= theirs.generic)
-    ):
+    longer, more = _one_is_longer(ours, theirs), ours.generic ^ theirs.generic
+    if one_core and longer and ours.core != symbol and more.isdisjoint(NAMING):
         return LONGER
+    if longer and (_with_symbol(ours, theirs, symbol) or _with_symbol(theirs, ours, symbol)):
+        return WITH_SYMBOL
     if named_as:
         return NAMED_AS
     if one_core:
@@ -163,6 +161,21 @@ def _alike(a: Reading, b: Reading) -> bool:
     # Names of very different length have too few letter pairs in common to be worth counting them.
     shorter, longer = sorted((len(a.compact), len(b.compact)))
     return 2 * shorter >= ALIKE * (shorter + longer) and likeness(a, b) >= ALIKE
+
+
+def _one_is_longer(a: NameParts, b: NameParts) -> bool:
+    """Whether only one of the two has generic words that the other lacks, but for those that tell nothing."""
+    ours, theirs = a.generic - EMPTY, b.generic - EMPTY
+    return ours <= theirs or theirs <= ours
+
+
+def _with_symbol(a: NameParts, b: NameParts, symbol: str) -> bool:
+    """Whether the second name is the first with the symbol before or behind it."""
+    if not a.core or a.core == symbol:
+        return False
+    if b.core == symbol + a.core:
+        return b.words[0] == symbol
+    return b.core == a.core + symbol and b.words[-1].startswith(symbol)
 
 
 def _shortens(a: tuple[str, ...], b: tuple[str, ...], symbol: str) -> bool:

@@ -54,6 +54,26 @@ def test_an_abbreviation_that_became_the_name_is_the_same_symbol_under_one_id() 
     assert judged(render, paprika("rndr-render", "RNDR", "Render Token")).outcome != "same"
 
 
+@pytest.mark.parametrize("name", ["Wirex WXT", "WXT - Wirex", "Wirex WXTtoken", "wxt_wirex"])
+def test_a_symbol_beside_the_name_tells_nothing_more(name: str) -> None:
+    wirex = gecko("x", "wxt", "Wirex", price_usd="5")
+    assert judged(wirex, paprika("y", "WXT", name)).outcome == "same"
+    assert judged(wirex, paprika("y", "WXT", name, price_usd="20")).outcome == "different"
+    assert judged(gecko("x", "wxt", "WXT"), paprika("y", "WXT", name)).outcome != "same"
+    assert judged(wirex, paprika("y", "WXT", f"Wrapped {name}")).outcome == "different"
+
+
+def test_letters_of_the_symbol_within_a_word_are_no_symbol_beside_it() -> None:
+    assert judged(gecko("x", "giga", "Chad"), paprika("y", "GIGA", "GigaChad")).outcome != "same"
+    assert judged(gecko("x", "koc", "King of Coin"), paprika("y", "KOC", "KOC King of Chain")).outcome != "same"
+
+
+def test_of_generic_words_token_is_one_too_many_for_no_name() -> None:
+    network = gecko("x", "chr", "Cherry Network")
+    assert judged(network, paprika("y", "CHR", "Cherry Token")).outcome == "same"
+    assert judged(network, paprika("y", "CHR", "Cherry Finance")).outcome == "doubtful"
+
+
 def test_a_note_in_brackets_may_be_the_other_name() -> None:
     assert judged(gecko("x", "udoo", "Hyprr (Howdoo)"), paprika("y", "UDOO", "Howdoo")).outcome == "same"
     assert judged(gecko("x", "udoo", "Hyprr (Tron)"), paprika("y", "UDOO", "Hyprr")).outcome == "different"
