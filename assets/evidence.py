@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from assets.figures import Comparison, compare
+from assets.figures import RANK_TELLS, Comparison, compare
 from assets.likeness import LISTED_AS, Likeness, compare_texts
 from assets.names import Reading, likeness
 
@@ -188,7 +188,7 @@ def _by_likeness(a: Listing, b: Listing) -> Verdict | None:
     if apart:
         against = (f"other contracts on {clash}",) if clash else ()
         return Verdict(DOUBTFUL, round(texts.score - 0.3, 4), texts.method, reasons + against)
-    if texts.stands or (texts.bare and not figures.compared):
+    if texts.stands or ((texts.bare or (texts.leading and _leads(a, b))) and not figures.compared):
         score = texts.score + _preference(a, b, texts, figures)
         return Verdict(SAME, round(score, 5), texts.method, reasons)
     lifted = texts.lifted_by(figures) and not figures.rank_apart
@@ -219,6 +219,10 @@ def _preference(a: Listing, b: Listing, texts: Likeness, figures: Comparison) ->
 def alive(listing: Listing) -> bool:
     """A source keeps no figures of a coin it has given up: of two namesakes the living one is meant."""
     return listing.price_usd is not None or listing.market_cap is not None or listing.rank is not None
+
+
+def _leads(a: Listing, b: Listing) -> bool:
+    return any(one.rank and one.rank <= RANK_TELLS for one in (a, b))
 
 
 def _prominence(listing: Listing) -> int:

@@ -31,6 +31,8 @@ class Likeness:
     """Enough where one of the two has no figures that could be compared: where both have, they must agree."""
     lifted_by: Callable[[Comparison], bool] = lambda figures: False
     """Whether these figures are enough where it does not stand by itself."""
+    leading: bool = False
+    """As `bare`, if one of the two is a leading coin: those are listed everywhere, so little else can be meant."""
     bears: Decimal = APART
     """How far apart prices may be. The surer the texts, the likelier that one price is only stale."""
     quiet: bool = False
@@ -62,6 +64,9 @@ LONGER = Likeness("same symbol, one name has generic words more", 0.60, False, T
 WITH_SYMBOL = Likeness("same symbol, which one name has beside the other name", 0.55, False, True, _any)
 NAMED_AS = Likeness("same symbol, one has the other's name as its id", 0.49, False, lifted_by=_any)
 CLOSE = Likeness("same symbol, names differ by generic words", 0.48, False, lifted_by=_any)
+MAYBE_LONGER = Likeness(
+    "same symbol, one name has generic words more that may tell", 0.48, False, lifted_by=_any, leading=True
+)
 UNTOLD = Likeness("same symbol, a name is missing or only repeats it", 0.47, False, lifted_by=_any)
 REPEATED = Likeness("same symbol, which is also one of the names", 0.41, False, lifted_by=_any, quiet=True)
 NAME_ONLY = Likeness("same name, a symbol is missing", 0.47, False, lifted_by=_any)
@@ -150,7 +155,8 @@ def _with_one_symbol(a: Reading, b: Reading) -> Likeness | None:
     if named_as:
         return NAMED_AS
     if one_core:
-        return CLOSE
+        # Whoever copies a coin calls it that coin's token, and whoever likes one founds a DAO.
+        return MAYBE_LONGER if longer and more.isdisjoint(("token", "coin", "dao")) else CLOSE
     alike = a.compact in b.compact or b.compact in a.compact or _alike(a, b)
     if not a.told or not b.told:
         return UNTOLD if alike else REPEATED

@@ -5,6 +5,7 @@ Nothing here is about texts or figures: a pair comes with its verdict. `assets.i
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,6 +17,7 @@ Slot = tuple[str, str]
 LEADING = 1000
 #: What no namesake puts in doubt.
 SURE = ("decision", "contract", "curated fact")
+OUTLIVED = "a leading coin of a name like it may be meant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,15 @@ def mutual_best(
     in_better_doubt: set[Slot] = set()
     contested: set[Slot] = set()
     placed = sorted(((pair, *_slots(pair, one)) for pair in pairs), key=lambda place: -place[0].verdict.score)
-    leading = _leading(placed)
+    leading, joining = _leading(placed)
     for _, tier in groupby(placed, key=lambda place: place[0].verdict.score):
-        free = [
-            (pair, ours, theirs)
-            for pair, ours, theirs in tier
-            if pair.verdict.method == "decision" or not (ours in closed or theirs in closed)
-        ]
+        free = []
+        for pair, ours, theirs in tier:
+            if pair.verdict.method == "decision" or not (ours in closed or theirs in closed):
+                if _outlived(pair, ours, theirs, joining):
+                    doubts.append(doubt(pair, OUTLIVED))
+                else:
+                    free.append((pair, ours, theirs))
         wanted: dict[Slot, str] = {}  # by whom; empty when by several
         for pair, ours, theirs in free:
             if pair.verdict.outcome == SAME:
@@ -75,7 +79,7 @@ def mutual_best(
             elif pair.verdict.method != "decision" and not in_better_doubt.isdisjoint((ours, theirs)):
                 doubts.append(doubt(pair, "another may be better"))
             elif _outlived(pair, ours, theirs, leading):
-                doubts.append(doubt(pair, "a leading coin of a name like it may be meant"))
+                doubts.append(doubt(pair, OUTLIVED))
                 in_doubt |= {ours, theirs}
             elif pair.verdict.method == "decision" or (wanted[ours] and wanted[theirs]):
                 links.append(pair)
@@ -90,19 +94,20 @@ def mutual_best(
     return links, doubts, contested
 
 
-def _leading(placed: Iterable[tuple[Pair, Slot, Slot]]) -> set[Slot]:
-    """The places that a leading coin may want: it is in doubt there, and joined to nobody else."""
-    joined: set[Slot] = set()
+def _leading(placed: Iterable[tuple[Pair, Slot, Slot]]) -> tuple[set[Slot], set[Slot]]:
+    """The places that a leading coin may want which is joined to nobody else, and those of them where it joins."""
+    partners: dict[Slot, set[Slot]] = defaultdict(set)
     wanted: list[tuple[Slot, Slot]] = []
     for pair, ours, theirs in placed:
         if pair.verdict.outcome == SAME:
-            joined.update((ours, theirs))
-        else:
-            if pair.a.rank and pair.a.rank < LEADING:
-                wanted.append((ours, theirs))
-            if pair.b.rank and pair.b.rank < LEADING:
-                wanted.append((theirs, ours))
-    return {place for own, place in wanted if own not in joined}
+            partners[ours].add(theirs)
+            partners[theirs].add(ours)
+        if pair.a.rank and pair.a.rank < LEADING:
+            wanted.append((ours, theirs))
+        if pair.b.rank and pair.b.rank < LEADING:
+            wanted.append((theirs, ours))
+    places = [(own, place) for own, place in wanted if partners[own] <= {place}]
+    return {place for _, place in places}, {place for own, place in places if partners[own]}
 
 
 def _outlived(pair: Pair, ours: Slot, theirs: Slot, leading: set[Slot]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 from assets.identity import CuratedFact, asset_id, resolve
 from assets.tests.identity_listings import assets, different, gecko, paprika, resolved, row, same
@@ -113,7 +114,7 @@ def test_weaker_likeness_joins_nobody_whose_better_partner_is_in_doubt() -> None
 
 def test_a_listing_that_was_given_up_takes_nobody_whom_a_leading_coin_may_want() -> None:
     ace, given_up = gecko("ace", "ace", "Ace"), paprika("ace-ace", "ACE", "Ace")
-    leading = paprika("ace-ace-protocol", "ACE", "Ace Protocol", rank=22)
+    leading = paprika("ace-ace-protocol", "ACE", "Ace Protocol", rank=900)
     assert assets(ace, given_up) == {(ace.key, given_up.key)}
     assert not assets(ace, given_up, leading)
     doubt = next(one for one in resolved(ace, given_up, leading).doubtful if one.b == given_up.key)
@@ -126,6 +127,23 @@ def test_a_listing_that_was_given_up_takes_nobody_whom_a_leading_coin_may_want()
     ):
         assert (ace.key, given_up.key) in assets(ace, *others)
     assert assets(ace, given_up, leading, decisions=[same(ace, given_up)]) == {(ace.key, given_up.key)}
+
+
+def test_a_leading_coin_is_meant_by_a_name_that_may_be_longer_and_has_no_figures() -> None:
+    ace, protocol = gecko("ace", "ace", "Ace"), paprika("ace-ace-protocol", "ACE", "Ace Protocol", rank=22)
+    assert assets(ace, protocol) == {(ace.key, protocol.key)}
+    # No namesake of the leading coin that its source has given up is in the way.
+    assert assets(ace, protocol, paprika("ace-ace", "ACE", "Ace")) == {(ace.key, protocol.key)}
+    alive = paprika("ace-ace", "ACE", "Ace", rank=3000)
+    assert assets(ace, protocol, alive) == {(ace.key, alive.key)}
+    for lesser in (
+        replace(protocol, rank=501),
+        replace(protocol, name="Ace Token"),
+        replace(protocol, name="Ace Coin"),
+        replace(protocol, name="Ace DAO"),
+        replace(protocol, price_usd=Decimal(5)),
+    ):
+        assert not assets(replace(ace, price_usd=lesser.price_usd and Decimal(6)), lesser)
 
 
 def test_namesakes_left_over_when_the_others_have_found_each_other_are_meant() -> None:
