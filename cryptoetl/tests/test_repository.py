@@ -111,6 +111,7 @@ def test_defaults_are_said_as_they_are(name: str, default: str) -> None:
 def test_the_environment_is_read_in_one_place() -> None:
     """Beside the settings only what starts processes, before there are settings, reads it."""
     start = {Path("cryptoetl/settings.py"), Path("manage.py"), Path("cryptoetl/wsgi.py"), Path("cryptoetl/celery.py")}
+    start |= {Path("requirements/install.py")}
     readers = {
         path.relative_to(ROOT)
         for path in tracked_files()

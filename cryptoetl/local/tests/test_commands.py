@@ -192,8 +192,15 @@ def test_whoever_reads_no_further_or_not_at_all_is_told_nothing(tmp_path: Path) 
 def test_a_start_that_is_ended_leaves_no_half_of_a_system(tmp_path: Path, number: signal.Signals) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     variables = {"ENV_FILE": os.devnull, "VAR": str(tmp_path / "var"), "PORT": str(ports.server_port())}
-    command = [sys.executable, "-m", "cryptoetl.local", "up"]
-    with subprocess.Popen(command, cwd=CLONE, env=kept | variables, stdout=subprocess.PIPE, text=True) as start:
+    with subprocess.Popen(
+        [sys.executable, "-m", "cryptoetl.local", "up"],
+        cwd=CLONE,
+        env=kept | variables,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests under `nohup` has it ignored.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    ) as start:
         assert start.stdout is not None
         said = ""
         while "migrating" not in said and (character := start.stdout.read(1)):
