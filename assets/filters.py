@@ -81,18 +81,18 @@ def row_with(part: str, text: str) -> Condition:
     """The rows of listings whose text holds the part."""
     found = searching.listings_with(part, text)
     if found is None:
-        return Condition(f"{text} ILIKE %s", searching.containing(part), "l")
+        return Condition(searching.holding(part, text), searching.containing(part), "l")
     return Condition("q.listing_id = ANY(%s)", [listing for listing, _ in found])
 
 
 def asset_with(part: str, text: str) -> Condition:
     """The assets whose own text, which is one of their listings', holds the part."""
     found = searching.listings_with(part, text)
-    matching = f"{text.replace('l.', 'a.')} ILIKE %s"
+    text = text.replace("l.", "a.")
     if found is None:
-        return Condition(matching, searching.containing(part))
+        return Condition(searching.holding(part, text), searching.containing(part))
     ids = ",".join(str(asset) for asset in {asset for _, asset in found})
-    return Condition(f"a.id = ANY('{{{ids}}}') AND {matching}", searching.containing(part))
+    return Condition(f"a.id = ANY('{{{ids}}}') AND {text} ILIKE %s", searching.containing(part))
 
 
 Make = Callable[[Any, Table], Condition]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from assets import searching
 from assets.models import ListingText, Unfiled
 from assets.tests.factories import coins, load, record
+from assets.tests.plans import rows_gone_through
 
 pytestmark = pytest.mark.django_db
 
@@ -90,6 +92,20 @@ def test_many_matches_are_found_in_the_order_of_the_list(client, monkeypatch):
     assert ids(client, "/data?search=coin&page_size=5&ordering=-rank") == expected
     assert ids(client, "/assets?search=coin&page_size=5") == [f"coin-{n:04}" for n in range(1, 6)]
     assert client.get("/data?search=coin&page_size=5").json()["total"] == 40
+
+
+@pytest.mark.parametrize("address", ["/data", "/assets"])
+def test_what_many_hold_is_found_without_looking_at_all_of_them(client, monkeypatch, address):
+    coins("coingecko", 3000)
+    searching.file_texts()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE assets_asset, assets_listing, assets_listing_text, assets_quote")
+    monkeypatch.setattr(searching, "FEW", 10)
+    with CaptureQueriesContext(connection) as asked:
+        assert len(client.get(f"{address}?search=coin&count=none").json()["data"]) == 50
+    statements = [query["sql"] for query in asked if "ILIKE" in query["sql"] and "EXPLAIN" not in query["sql"]]
+    assert len(statements) == 1
+    assert rows_gone_through(statements[0].replace("%", "%%"), []) < 1000
 
 
 def test_what_is_filed_is_found_in_an_index(client):
