@@ -65,6 +65,7 @@ def asked(rows: int) -> Iterator[tuple[str, str]]:
         "/assets/coin-77",
         "/data?search=zzqqxxjj",
         "/data?search=Coin+number+77",
+        "/data?search=number",
         "/data?min_price=99999999999",
         "/data?ordering=price_usd",
     ):
