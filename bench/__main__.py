@@ -1,6 +1,6 @@
 """How fast ingestion and reading are, against what PostgreSQL can take and against what one would take instead.
 
-    make bench              three to four minutes
+    make bench              some three minutes
     SIZE=full make bench    200,000 records, 5 million rows of CSV, 10 million price points that are there already, 20
                             million of history, 1 and 10 million rows to read
 
