@@ -170,6 +170,8 @@ CROSS JOIN LATERAL (
 ) silent
 ORDER BY silent.listing_id
 """
+#: That pricing what is due may take at a time.
+SECONDS = 5
 #: All assets are looked at, in the order in which they lie. No index is worth its while: of a time that every price
 #: moves on a BRIN keeps the earliest that it ever held, and any other costs each update its place on the page.
 DUE = """
@@ -276,11 +278,11 @@ def all_due(source_ids: Iterable[int]) -> None:
         cursor.execute(ALL_DUE, [list(source_ids)])
 
 
-def reprice_due(limit: int = 5000, seconds: float = 5) -> int:
-    """Assets in whose consensus a quote has gone stale are priced again, as far as it can be in that time; the number
-    of them. Commits by itself.
+def reprice_due(limit: int = 5000) -> int:
+    """Assets in whose consensus a quote has gone stale are priced again, as far as it can be in SECONDS; the number of
+    them. Commits by itself.
     """
-    end, priced_again = monotonic() + seconds, 0
+    end, priced_again = monotonic() + SECONDS, 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(DUE, [limit])
