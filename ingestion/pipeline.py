@@ -154,6 +154,7 @@ def store_page(run: Run, lease: Lease, page: Page) -> int:
     digest = sha256(page.body).digest()
     whole = page.cursor is None and not page.broken
     assert run.sweep is not None, "begin_sweep comes first"
+    reread = page.meta["file"] if page.meta.get("first_row") == 1 else None
     values = {
         "run": run.pk,
         "token": lease.token,
@@ -176,9 +177,8 @@ def store_page(run: Run, lease: Lease, page: Page) -> int:
         "next": page.final_cursor if whole else page.cursor,
         "in_sweep": not whole,
         "whole": whole,
-        "reread": page.meta["file"] if page.meta.get("first_row") == 1 else None,
+        "reread": reread,
     }
-    reread = values["reread"]
     with transaction.atomic() if reread else nullcontext(), connection.cursor() as cursor:
         # In a transaction of several statements nothing could be asked anew, were what is prepared gone.
         execute = cursor.execute if reread else partial(prepared.execute, cursor)
