@@ -485,8 +485,8 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 
 # ---------------------------------------------------------------------------------------------------------- logging
 
-#: Cut out of whatever any source says: one may repeat another's.
-SOURCE_KEYS = tuple(value for value in (COINGECKO_API_KEY, COINPAPRIKA_API_KEY) if value)
+#: Every source's that is read above. Cut out of whatever any source says: one may repeat another's.
+SOURCE_KEYS = tuple(value for name, value in tuple(globals().items()) if name.endswith("_API_KEY") and value)
 SECRETS = (*SOURCE_KEYS, SECRET_KEY)
 LOGGING_CONFIG = "ingestion.logs.configure"
 LOGGING: dict[str, Any] = {"level": getattr(logging, LOG_LEVEL), "format": LOG_FORMAT, "secrets": SECRETS}
